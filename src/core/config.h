@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration: one table declares section, key, type, default and help; reading, the sample file, `--help` and
+ * the man page come from it. Text in, struct out. Pure: the caller reads the files.
+ *
+ * INI as inih reads it: [section], key = value, comments with # or ; at the start of a line or after white space.
+ * Unknown sections and keys, malformed values and keys outside a section are errors that name file, line and the
+ * nearest known key. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "core/model.h"
+
+typedef enum HoldOffline { HOLD_OFFLINE_AUTO, HOLD_OFFLINE_ALWAYS, HOLD_OFFLINE_NO } HoldOffline;
+typedef enum OnDeleted { ON_DELETED_KEEP, ON_DELETED_REMOVE } OnDeleted;
+typedef enum SecretEnv { SECRET_ENV_REFUSE, SECRET_ENV_INLINE } SecretEnv;
+
+typedef struct Config {
+        char *node_name;   /* NULL = auto */
+        char *node_labels; /* as written, checked; NULL = none */
+        char *node_taints;
+        bool tolerate_unready;
+        int64_t settle; /* durations in seconds */
+        OnDeleted on_deleted;
+        int64_t deleted_grace;
+        char *kubelet_config, *kubelet_flags_file, *kubelet_root_dir, *kubelet_proc_dir;
+        char *manifest_dir; /* NULL = auto */
+        char *daemonsets_dir;
+        char *api_kubeconfig; /* NULL = auto, "none" = no API server */
+        char *api_namespaces;
+        bool api_tokens;
+        char *state_dir, *runtime_dir;
+        HoldOffline hold_offline;
+        int64_t removal_delay;
+        char *pods_api_server; /* NULL = none */
+        SecretEnv secret_env;
+        char *metrics_textfile; /* NULL = none */
+} Config;
+
+/* Every default set. 0 or -ENOMEM. */
+int config_init(Config *ret);
+
+/* Reads one file's text over what is there; file: its name for messages. All errors of a file are one message, the
+ * first; on failure the config is unusable. -EINVAL, -ENOMEM. */
+int config_read(Config *c, const char *file, const char *text, size_t len, Err *err);
+
+void config_done(Config *c);
+#define _cleanup_config_ _cleanup_(config_done)
+
+/* The sample file: every key with its help, commented out with its default. */
+int config_sample(Buf *out);
+
+/* The man page's section (man macros), from the same table. */
+int config_man(Buf *out);
+
+/* "k=v,k=v" and "key=value:Effect,key:Effect", as the kubelet's flags have them; calls add for each. Values are checked
+ * as labels. -EINVAL with what is wrong, or what add returned. */
+int config_each_label(const char *text, int (*add)(void *user, const char *key, const char *value), void *user,
+                      Err *err);
+int config_each_taint(const char *text, int (*add)(void *user, const char *key, const char *value, TaintEffect effect),
+                      void *user, Err *err);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From text to known objects: DaemonSets, ConfigMaps and Secrets of one set of files, checked as the API server would.
+ *
+ * A text is refused whole if it cannot be parsed (ObjectFile.unreadable). An object that breaks a rule is kept
+ * as invalid with all its errors; the others of the file count, but a file with an invalid object was not read
+ * completely. Only canonical bytes are kept, no trees. Pure. */
+#pragma once
+
+#include "core/diag.h"
+#include "core/model.h"
+#include "core/reason.h"
+
+typedef enum ObjectKind { OBJECT_DAEMONSET, OBJECT_CONFIGMAP, OBJECT_SECRET } ObjectKind;
+
+/* One text that was read. */
+typedef struct ObjectFile {
+        char *name;      /* as given: "flannel.yaml", "-", "daemonsets.d/x.yaml" */
+        bool unreadable; /* nothing of it counts; error and place tell why */
+        bool complete;   /* readable, and every object in it valid and not defined twice */
+        char *error;
+        Place place;
+        Diags diags; /* warnings that belong to no object (duplicate keys) */
+} ObjectFile;
+
+/* One object. */
+typedef struct Object {
+        ObjectKind kind;
+        char *namespace, *name; /* "default" where absent; name "" if missing (then invalid) */
+        size_t file;            /* index into Objects.files */
+        Place place;            /* where the object starts */
+        Reason reason;          /* None: usable. Invalid or DefinedTwice: not; diags or message say why */
+        char *message;          /* DefinedTwice: every place */
+        size_t same_as;         /* index of an equal earlier definition, or its own index */
+        Diags diags;
+        char *bytes; /* canonical JSON of the object (apiVersion apps/v1, selector defaulted), nulls taken out */
+        size_t len;
+        PodScheduling scheduling; /* DaemonSets only; valid unless Invalid */
+} Object;
+
+/* An object of a kind that is not ours: listed by `check -v`. */
+typedef struct SkippedObject {
+        char *kind, *name; /* "" where absent */
+        size_t file;
+        Place place;
+} SkippedObject;
+
+typedef struct Objects {
+        ObjectFile *files;
+        size_t n_files, cap_files;
+        Object *objects; /* in input order */
+        size_t n_objects, cap_objects;
+        SkippedObject *skipped;
+        size_t n_skipped, cap_skipped;
+} Objects;
+
+/* Reads one text under a name and appends what it holds. Bad input is not an error of the function: it is recorded
+ * in the file and its objects. strict: warnings about input make the object invalid. 0 or -ENOMEM. */
+int objects_read(Objects *o, const char *name, const char *text, size_t len, bool strict);
+
+/* Records a file whose bytes could not be had (permissions, size); complete = false. 0 or -ENOMEM. */
+int objects_add_unreadable(Objects *o, const char *name, const char *error);
+
+/* Call once after the last text: finds objects that are defined twice. 0 or -ENOMEM. */
+int objects_finish(Objects *o);
+
+/* The usable object of this kind and name (first definition), or NULL. */
+const Object *objects_find(const Objects *o, ObjectKind kind, const char *namespace, const char *name);
+
+void objects_done(Objects *o);
+#define _cleanup_objects_ _cleanup_(objects_done)
+
+/* Reads a text that must hold exactly one v1 Node. Errors carry name:line:column. -EBADMSG, -ENOMEM. */
+int objects_read_node(const char *name, const char *text, size_t len, NodeView *ret, Err *err);

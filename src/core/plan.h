@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plan: from what is wanted, what stands, and what was last written, to an ordered list of steps with their
+ * reasons. Every rule of the manifest directory is here and nowhere else; the store only carries steps out. Pure:
+ * times, witness and API facts are parameters. Applying a plan and planning again gives no steps. */
+#pragma once
+
+#include "core/manifest.h"
+#include "core/reason.h"
+#include "core/render.h"
+
+/* ---- facts ---- */
+
+typedef enum State {
+        STATE_RUNNING,
+        STATE_STARTING,
+        STATE_NOT_STARTED,
+        STATE_TERMINATING,
+        STATE_WRITTEN,
+        STATE_HELD,
+        STATE_WAITING,
+        STATE_REFUSED,
+        STATE_INVALID,
+        STATE_CONFLICT,
+        STATE_NOT_HERE,
+        STATE_HANDED_OVER,
+} State;
+
+/* "Running", "NotStarted", ... as printed. */
+const char *state_name(State s);
+
+typedef enum PlanWish {
+        WISH_ABSENT,  /* neither shouldRun nor shouldContinueRunning: the manifest goes */
+        WISH_KEEP,    /* what stands is kept and restored if damaged; nothing is created or changed */
+        WISH_PRESENT, /* the manifest stands and is current */
+} PlanWish;
+
+/* One DaemonSet that some source defines. All pointers borrowed. */
+typedef struct PlanWanted {
+        const char *namespace, *name;
+        PlanWish wish;
+        State state;   /* what to report for WISH_ABSENT (NotHere) and WISH_KEEP (Waiting, Refused, Invalid, NotHere) */
+        Reason reason; /* the verdict's or the refusal's */
+        const char *message;
+        const char *origin;       /* "file:<name>" or "api" */
+        const Rendered *rendered; /* WISH_PRESENT only */
+} PlanWanted;
+
+typedef enum Witness { WITNESS_UNKNOWN, WITNESS_RUNNING, WITNESS_TERMINATING, WITNESS_GONE } Witness;
+
+typedef enum EntryKind { ENTRY_REGULAR, ENTRY_LINK, ENTRY_DIRECTORY, ENTRY_OTHER } EntryKind;
+
+/* One entry of the manifest directory (not "." and ".."). */
+typedef struct PlanEntry {
+        const char *file;
+        EntryKind kind;
+        bool mode_wrong;   /* regular, but not 0600 or not owned by the agent's user */
+        bool unreadable;   /* regular, but its bytes could not be had (I/O error): nothing is known, nothing is done */
+        const char *bytes; /* regular only; NULL if unreadable, or too large for a kubelet to load */
+        size_t len;
+} PlanEntry;
+
+/* What state remembers of one manifest of ours. */
+typedef struct PlanWritten {
+        const char *file, *namespace, *name;
+        const char *origin; /* NULL: unknown */
+        const char *bytes;  /* last written; NULL: not known */
+        size_t len;
+        const char *next; /* being written when the process was interrupted: as good as `bytes` if it stands; or NULL */
+        size_t next_len;
+        Witness witness; /* of the pod with the uid in bytes */
+} PlanWritten;
+
+/* A removed manifest whose pod may not be gone. */
+typedef struct PlanTombstone {
+        const char *namespace, *name, *uid;
+        const HostPort *ports;
+        size_t n_ports;
+        int64_t removed_at; /* seconds, realtime */
+        int64_t grace;      /* seconds */
+        Witness witness;
+} PlanTombstone;
+
+typedef enum HoldPolicy { HOLD_NEVER, HOLD_UNTIL_SYNCED, HOLD_ALWAYS } HoldPolicy;
+
+typedef struct PlanFacts {
+        const PlanWanted *wanted;
+        size_t n_wanted;
+        const PlanEntry *present;
+        size_t n_present;
+        const PlanWritten *written;
+        size_t n_written;
+        const PlanTombstone *tombstones;
+        size_t n_tombstones;
+        bool local_read;                   /* daemonsets.d itself was read */
+        const char *const *complete_files; /* names of the local files that were read completely */
+        size_t n_complete_files;
+        bool local_complete; /* daemonsets.d was read and every file in it completely */
+        bool all_synced;     /* every configured source is complete */
+        HoldPolicy hold;
+        bool kubelet_synced;            /* this kubelet process has seen the API server */
+        bool rerender;                  /* adopt what the present renderer writes */
+        bool confirm;                   /* MassRemoval is meant */
+        const char *const *now_targets; /* NAMESPACE/NAME that overrides the hold */
+        size_t n_now_targets;
+        int64_t now; /* seconds, realtime */
+} PlanFacts;
+
+/* ---- result ---- */
+
+typedef enum StepVerb {                  /* in the order of a plan */
+                        STEP_SWEEP,      /* unlink our own temporary file that an interrupted write left */
+                        STEP_QUARANTINE, /* move the entry out of the directory */
+                        STEP_REMOVE,     /* unlink the manifest, forget it, leave a tombstone */
+                        STEP_FORGET,     /* state only: nothing stands and nothing is wanted */
+                        STEP_RECORD,     /* state only: bytes and origin of a manifest that stands as it should */
+                        STEP_RESTORE,    /* write the last bytes again */
+                        STEP_REPLACE,    /* write new bytes over a standing manifest */
+                        STEP_CREATE,     /* write a manifest where none stood */
+                        STEP_TOUCH, /* chmod the manifest to 0600: wrong mode, or so that the kubelet takes it back */
+} StepVerb;
+
+const char *step_verb_name(StepVerb v); /* "create", "replace", "restore", "remove", "quarantine", ... */
+
+/* What happens to the pod: for the dry run. */
+typedef enum StepEffect { EFFECT_POD_NONE, EFFECT_POD_START, EFFECT_POD_RESTART, EFFECT_POD_STOP } StepEffect;
+const char *step_effect_name(StepEffect e); /* "-", "start", "restart", "stop" */
+
+typedef struct PlanStep {
+        StepVerb verb;
+        char *file;
+        const char *bytes; /* RESTORE, REPLACE, CREATE, RECORD: what must stand; borrowed from the facts */
+        size_t len;
+        bool save_copy;  /* RESTORE, REPLACE: what stands is damage or somebody's edit: copy it to quarantine first */
+        bool move_first; /* a directory stands there: it must be moved away before the write */
+        char *namespace, *name;
+        const char *origin; /* for state; borrowed; NULL: unknown */
+        StepEffect effect;
+        char *why; /* one line for a person */
+} PlanStep;
+
+/* What is reported for one DaemonSet (or for a manifest of ours that no source defines). */
+typedef struct PlanRow {
+        char *namespace, *name;
+        State state;
+        Reason reason;
+        char revision[REVISION_HEX + 1]; /* of what stands after the plan; "" if nothing */
+        char *message;                   /* "" if there is nothing to say */
+        const char *origin;
+        StepEffect effect;
+        StepVerb verb; /* the step for it, if has_step */
+        bool has_step;
+} PlanRow;
+
+typedef struct Plan {
+        PlanStep *steps;
+        size_t n_steps, cap_steps;
+        PlanRow *rows; /* wanted ones in their order, then the others by name */
+        size_t n_rows, cap_rows;
+} Plan;
+
+/* 0 or -ENOMEM. */
+int plan_make(const PlanFacts *facts, Plan *ret);
+void plan_done(Plan *p);
+#define _cleanup_plan_ _cleanup_(plan_done)

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every reason code that the program can print, in one table with its explanation (the man page prints it). Programs
+ * match the codes: they are part of the contract and are never renamed. */
+#pragma once
+
+#include "base/util.h"
+
+#define REASON_TABLE(X)                                                                                                         \
+        X(None, "")                                                                                                             \
+        X(Fits, "This node should run the DaemonSet.")                                                                          \
+        X(NodeNameMismatch, "The template's nodeName is another node.")                                                         \
+        X(NodeSelectorMismatch,                                                                                                 \
+          "A label that the template's nodeSelector wants is missing or different on this node.")                               \
+        X(NodeAffinityMismatch, "No term of the template's required node affinity matches this node.")                          \
+        X(UntoleratedTaint, "The node has a taint that the template does not tolerate.")                                        \
+        X(Invalid, "The DaemonSet would be refused by the API server; the message names the field.")                            \
+        X(Unreadable, "The file could not be read or parsed; what it last defined is kept.")                                    \
+        X(DefinedTwice, "Two files define the DaemonSet or object differently; what stands is kept.")                           \
+        X(WaitingForConfigMap, "A ConfigMap that the pod needs is missing.")                                                    \
+        X(WaitingForSecret, "A Secret that the pod needs is missing.")                                                          \
+        X(WaitingForToken, "A ServiceAccount token that the pod mounts cannot be made.")                                        \
+        X(SecretInEnv,                                                                                                          \
+          "A Secret's value in an environment variable would be readable through the mirror pod: mount it, or set secret_env.") \
+        X(UnsupportedVolume, "A volume of this kind cannot be used by a static pod.")                                           \
+        X(UnsupportedField, "A field of the template cannot be used by a static pod.")                                          \
+        X(NameTooLong,                                                                                                          \
+          "The pod's name, with the node's name behind it, is longer than 253 characters or no DNS name.")                      \
+        X(TooLarge, "The rendered pod is larger than a mirror pod can be (1 MiB).")                                             \
+        X(NodeNameUnknown, "The node's name is not known for certain; set [node] name.")                                        \
+        X(SourceIncomplete, "A source was not read completely, so nothing that it may define is removed.")                      \
+        X(OriginUnknown, "Where the manifest came from is not known; it goes when every source has been read.")                 \
+        X(NotDefined, "No source defines the DaemonSet any more.")                                                              \
+        X(PortConflict, "Another DaemonSet on this node has the same host port.")                                               \
+        X(WaitingForPort, "The host port is still held by a pod that is being removed.")                                        \
+        X(ForeignPod, "Another file in the manifest directory defines a pod of this name and is not ours.")                     \
+        X(MassRemoval, "Everything would be removed because a source became empty; confirm with sync --confirm.")               \
+        X(ApiNotSynced, "The kubelet has not seen the API server since its start; a change now could run two copies.")          \
+        X(HoldAlways, "hold_offline = always: a manifest whose pod may be alive is neither changed nor removed.")               \
+        X(StaleRender, "The standing manifest came from another version; sync --rerender adopts the present one.")
+
+typedef enum Reason {
+#define X(code, help) REASON_##code,
+        REASON_TABLE(X)
+#undef X
+                REASON_COUNT
+} Reason;
+
+/* "NodeSelectorMismatch"; "" for REASON_None. */
+const char *reason_name(Reason r);
+/* One sentence for the man page. */
+const char *reason_help(Reason r);

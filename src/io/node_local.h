@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The local node view: what the kubelet of this host would register as its Node. */
+#pragma once
+
+#include "core/config.h"
+#include "io/kubelet.h"
+
+typedef enum NodeSource { NODE_FROM_FILE, NODE_FROM_API, NODE_FROM_CACHE, NODE_FROM_LOCAL } NodeSource;
+const char *node_source_name(NodeSource s); /* "file", "api", "cache", "local" */
+
+/* The node's name: [node] name, else the kubelet's --hostname-override, else the last known name, else the host's name
+ * in lower case; *ret_known is false where that is empty, "localhost" or "localhost.*" (NodeNameUnknown) . hostname: as
+ * gethostname gave it. *ret_note: one line if the host's name differs from the last known one, or NULL; given to the
+ * caller. 0 or -ENOMEM. */
+int node_local_name(const Config *config, const KubeletSettings *kubelet, const char *hostname, const char *last_known,
+                    char **ret_name, bool *ret_known, char **ret_note);
+
+/* Labels and taints as the kubelet would register them (hostname, os, arch in Go's names, --node-labels, taints). 0,
+ * -ENOMEM, or -EINVAL for malformed flags (err). */
+int node_local_view(const char *name, const KubeletSettings *kubelet, NodeView *ret, Err *err);
+
+/* Lays `[node] labels` and `taints` over the view. 0, -ENOMEM, -EINVAL (checked when the configuration was read). */
+int node_lay_over(const Config *config, NodeView *node, Err *err);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store: the manifest directory and the state directory. The only writer of manifests.
+ *
+ * State directory (0700):
+ *   manifests/<file>   the bytes last written for each manifest (0600)
+ *   next/<file>        the bytes about to be written; renamed to manifests/<file> once the manifest stands
+ *   quarantine/<stamp>-<n>-<file>   what was moved out of the manifest directory (the newest 64 are kept)
+ *   index.json         origins, tombstones, the node's name, the machine id
+ *   sources.json       the last good objects of each local file
+ * A damaged index or sources file is moved aside (".damaged") and reported; state lost never changes a manifest.
+ *
+ * A write: next/<file> (fsync, rename), then `.daemonlet-*` in the manifest directory, fsync, rename over the manifest,
+ * at the end of the plan one fsync of each directory, then next/ becomes manifests/. Killed at any point, each manifest
+ * is whole-old or whole-new, and both are known to state. Names are used relative to directory descriptors, never
+ * following links. */
+#pragma once
+
+#include "core/objects.h"
+#include "core/plan.h"
+
+typedef struct Store Store;
+
+typedef struct StoreOptions {
+        const char *manifest_dir;
+        const char *state_dir;
+        bool read_only; /* dry run and explain: takes no lock, makes nothing, writes nothing */
+} StoreOptions;
+
+/* Opens both directories; makes the state directory (0700, parents 0755), never the manifest directory. Takes flock on
+ * the manifest directory unless read_only. -EBUSY: another process holds the lock; -ENOENT, -ENOTDIR, -EACCES...: err
+ * names the directory; -EPERM: a directory has unsafe owner or mode (writable by others). */
+int store_open(const StoreOptions *options, Store **ret, Err *err);
+Store *store_free(Store *s);
+DEFINE_CLEANUP(Store *, store_free)
+#define _cleanup_store_ _cleanup_(store_freep)
+
+/* What stands and what is remembered, as facts for a plan. Owned by the store, valid until the next scan. */
+typedef struct StoreSnapshot {
+        const PlanEntry *present;
+        size_t n_present;
+        const PlanWritten *written; /* witness: unknown */
+        size_t n_written;
+        const PlanTombstone *tombstones;
+        size_t n_tombstones;
+        const char *node_name; /* last known name of this node on this machine, or NULL */
+        const char *warning;   /* state was damaged and moved aside: one line, or NULL */
+} StoreSnapshot;
+
+int store_scan(Store *s, StoreSnapshot *ret, Err *err);
+
+typedef struct StoreResult {
+        size_t done, failed;
+} StoreResult;
+
+/* Carries the plan out, step by step in its order. A step that fails leaves what stood as it was; the others go on.
+ * Steps that write equal bytes touch nothing. now: seconds, realtime, for tombstones and quarantine names. 0, or the
+ * first failure's errno with its message (all steps were tried). */
+int store_apply(Store *s, const Plan *plan, int64_t now, StoreResult *ret, Err *err);
+
+/* Remembers the node's name. Writes only if it changed. */
+int store_set_node_name(Store *s, const char *name, Err *err);
+
+/* Last good local objects, as canonical JSON bytes that source_dir understands; NULL if there are none. */
+int store_load_sources(Store *s, char **ret_bytes, size_t *ret_len, Err *err);
+int store_save_sources(Store *s, const char *bytes, size_t len, Err *err); /* equal bytes are not written again */
