@@ -2,9 +2,10 @@
 /* The configuration: one table declares section, key, type, default and help; reading, the sample file, `--help` and
  * the man page come from it. Text in, struct out. Pure: the caller reads the files.
  *
- * INI as inih reads it: [section], key = value, comments with # or ; at the start of a line or after white space.
- * Unknown sections and keys, malformed values and keys outside a section are errors that name file, line and the
- * nearest known key. */
+ * INI as inih reads it: [section], key = value, comments with # or ; at the start of a line or after white space, no
+ * limit on the length of a value, no continuation lines. An empty value resets a key to its default; of equal keys the
+ * last wins. Unknown sections and keys, malformed values and keys outside a section are errors that name file, line and
+ * the nearest known key. */
 #pragma once
 
 #include "base/buf.h"
@@ -27,7 +28,7 @@ typedef struct Config {
         char *manifest_dir; /* NULL = auto */
         char *daemonsets_dir;
         char *api_kubeconfig; /* NULL = auto, "none" = no API server */
-        char *api_namespaces;
+        char *api_namespaces; /* "a,b", without blanks; never empty */
         bool api_tokens;
         char *state_dir, *runtime_dir;
         HoldOffline hold_offline;
@@ -47,14 +48,15 @@ int config_read(Config *c, const char *file, const char *text, size_t len, Err *
 void config_done(Config *c);
 #define _cleanup_config_ _cleanup_(config_done)
 
-/* The sample file: every key with its help, commented out with its default. */
+/* The sample file: every key with its help, commented out with its default. 0 or -ENOMEM. */
 int config_sample(Buf *out);
 
-/* The man page's section (man macros), from the same table. */
+/* The man page's section (man macros: .SS for each section, .TP for each key), from the same table. 0 or -ENOMEM. */
 int config_man(Buf *out);
 
-/* "k=v,k=v" and "key=value:Effect,key:Effect", as the kubelet's flags have them; calls add for each. Values are checked
- * as labels. -EINVAL with what is wrong, or what add returned. */
+/* "k=v,k=v" and "key=value:Effect,key:Effect", as the kubelet's flags have them (white space around is cut off, empty
+ * items are left out, a label without "=" has the value ""); calls add for each. Keys and values are checked as those
+ * of labels. -EINVAL with what is wrong, -ENOMEM, or what add returned. */
 int config_each_label(const char *text, int (*add)(void *user, const char *key, const char *value), void *user,
                       Err *err);
 int config_each_taint(const char *text, int (*add)(void *user, const char *key, const char *value, TaintEffect effect),

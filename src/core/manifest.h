@@ -25,11 +25,13 @@ typedef struct HostPort {
         uint16_t port;
 } HostPort;
 
-/* "daemonlet_<namespace>_<name>.json"; if that were longer than MANIFEST_NAME_MAX, the name is cut and 16 hex digits of
- * its SHA-256 stand behind it. 0 or -ENOMEM. */
+/* "daemonlet_<namespace>_<name>.json"; if that were longer than MANIFEST_NAME_MAX, the name is cut, and "_" and 16 hex
+ * digits of its SHA-256 stand behind it, so that exactly MANIFEST_NAME_MAX bytes are used. Parts that are not made of
+ * a-z, 0-9, "-" and "." alone, are empty, start with "." or leave no room are refused: -EINVAL (no valid DaemonSet has
+ * such a name, so no file of ours does). 0, -EINVAL or -ENOMEM; ret is untouched on failure. */
 int manifest_file_name(const char *namespace, const char *name, char ret[static MANIFEST_NAME_MAX + 1]);
 
-/* Whether a file name has our exact pattern (whoever made it). */
+/* Whether a file name has our exact pattern (whoever made it): one that manifest_file_name can give. */
 bool manifest_name_is_ours(const char *file);
 
 /* What stands in the bytes of a file that a kubelet would load. */
@@ -44,7 +46,8 @@ typedef struct Manifest {
         bool verifies;   /* the revision annotation matches the content */
         HostPort *ports; /* host ports, hostNetwork's container ports included */
         size_t n_ports;
-        int64_t grace; /* terminationGracePeriodSeconds, 30 where absent */
+        int64_t grace; /* terminationGracePeriodSeconds, 30 where absent; a negative one counts as 1, as in Kubernetes
+                        */
 } Manifest;
 
 /* Bytes that are no Pod give is_pod = false, not an error. 0 or -ENOMEM. */

@@ -89,11 +89,16 @@ int node_view_set_taint(NodeView *node, const char *key, const char *value, Tain
 /* The label's value, or NULL. */
 const char *node_view_label(const NodeView *node, const char *key);
 
+/* The same with one label laid over the node's; overlay may be NULL. */
+const char *node_view_label_over(const NodeView *node, const Label *overlay, const char *key);
+
 /* From spec.template.spec of a DaemonSet whose structure was checked. 0 or -ENOMEM. */
 int pod_scheduling_from_json(const cJSON *pod_spec, PodScheduling *ret);
 
 void node_view_done(NodeView *node);
 void pod_scheduling_done(PodScheduling *s);
+#define _cleanup_node_view_ _cleanup_(node_view_done)
+#define _cleanup_pod_scheduling_ _cleanup_(pod_scheduling_done)
 
 /* "NoSchedule" ...; "" for EFFECT_NONE. Parsing answers false for a name that Kubernetes does not know. */
 const char *taint_effect_name(TaintEffect effect);

@@ -19,7 +19,7 @@ typedef struct ObjectFile {
         bool complete;   /* readable, and every object in it valid and not defined twice */
         char *error;
         Place place;
-        Diags diags; /* warnings that belong to no object (duplicate keys) */
+        Diags diags; /* what belongs to no object: documents without kind (errors), duplicate keys (warnings) */
 } ObjectFile;
 
 /* One object. */
@@ -32,7 +32,9 @@ typedef struct Object {
         char *message;          /* DefinedTwice: every place */
         size_t same_as;         /* index of an equal earlier definition, or its own index */
         Diags diags;
-        char *bytes; /* canonical JSON of the object (apiVersion apps/v1, selector defaulted), nulls taken out */
+        char *bytes; /* canonical JSON of the object (apiVersion apps/v1, selector and emptyDir defaulted, metadata only
+                        name, namespace, labels, annotations; no status; a Secret's stringData merged into data), nulls
+                        taken out. NULL where Invalid */
         size_t len;
         PodScheduling scheduling; /* DaemonSets only; valid unless Invalid */
 } Object;
@@ -51,6 +53,8 @@ typedef struct Objects {
         size_t n_objects, cap_objects;
         SkippedObject *skipped;
         size_t n_skipped, cap_skipped;
+        size_t *sorted; /* by kind, namespace and name: made by objects_finish, for objects_find */
+        size_t n_sorted;
 } Objects;
 
 /* Reads one text under a name and appends what it holds. Bad input is not an error of the function: it is recorded

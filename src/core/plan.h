@@ -110,11 +110,11 @@ typedef struct PlanFacts {
 typedef enum StepVerb {                  /* in the order of a plan */
                         STEP_SWEEP,      /* unlink our own temporary file that an interrupted write left */
                         STEP_QUARANTINE, /* move the entry out of the directory */
-                        STEP_REMOVE,     /* unlink the manifest, forget it, leave a tombstone */
-                        STEP_FORGET,     /* state only: nothing stands and nothing is wanted */
+                        STEP_REMOVE,     /* unlink the manifest, forget it, leave a tombstone of its pod */
+                        STEP_FORGET,     /* state only: nothing stands and nothing is wanted; leaves a tombstone */
                         STEP_RECORD,     /* state only: bytes and origin of a manifest that stands as it should */
                         STEP_RESTORE,    /* write the last bytes again */
-                        STEP_REPLACE,    /* write new bytes over a standing manifest */
+                        STEP_REPLACE,    /* write new bytes over what stands; leaves a tombstone of the old pod */
                         STEP_CREATE,     /* write a manifest where none stood */
                         STEP_TOUCH, /* chmod the manifest to 0600: wrong mode, or so that the kubelet takes it back */
 } StepVerb;
@@ -128,12 +128,12 @@ const char *step_effect_name(StepEffect e); /* "-", "start", "restart", "stop" *
 typedef struct PlanStep {
         StepVerb verb;
         char *file;
-        const char *bytes; /* RESTORE, REPLACE, CREATE, RECORD: what must stand; borrowed from the facts */
+        const char *bytes; /* RESTORE, REPLACE, CREATE, RECORD: what must stand; borrowed from the facts; else NULL */
         size_t len;
         bool save_copy;  /* RESTORE, REPLACE: what stands is damage or somebody's edit: copy it to quarantine first */
         bool move_first; /* a directory stands there: it must be moved away before the write */
-        char *namespace, *name;
-        const char *origin; /* for state; borrowed; NULL: unknown */
+        char *namespace, *name; /* "" where nothing tells it (SWEEP, QUARANTINE) */
+        const char *origin;     /* for state; borrowed; NULL: unknown */
         StepEffect effect;
         char *why; /* one line for a person */
 } PlanStep;

@@ -19,12 +19,16 @@ bool is_dns1123_subdomain(const char *s);
 int requirement_parse(const cJSON *json, bool field, Requirement *ret, char **ret_error);
 void requirement_done(Requirement *r);
 
-/* Whether the node's labels satisfy the requirement / its fields do. */
-bool requirement_matches(const Requirement *r, const NodeView *node);
+/* Whether the node's labels satisfy the requirement / its fields do. overlay: one label laid over the node's, or NULL.
+ */
+bool requirement_matches(const Requirement *r, const NodeView *node, const Label *overlay);
 bool field_requirement_matches(const Requirement *r, const NodeView *node);
 
 /* Whether one term matches; an empty one and one with an error match nothing. */
-bool node_term_matches(const NodeTerm *term, const NodeView *node);
+bool node_term_matches(const NodeTerm *term, const NodeView *node, const Label *overlay);
+
+/* Go's strconv.ParseInt in base 10: an optional sign and digits, nothing else, within int64. */
+bool selector_parse_int(const char *s, int64_t *ret);
 
 /* "disk In (ssd,nvme)", for messages. */
 void requirement_text(const Requirement *r, Buf *out);

@@ -7,17 +7,17 @@
 
 typedef struct KubeletPaths {
         const char *proc_dir;   /* /proc */
-        const char *config;     /* used unless the command line names another with --config */
-        const char *flags_file; /* kubeadm-flags.env */
+        const char *config;     /* used unless the command line names another with --config; may be absent */
+        const char *flags_file; /* kubeadm-flags.env; may be absent */
 } KubeletPaths;
 
 typedef struct KubeletSettings {
         bool running;
         int pid;                    /* 0 if not running */
         bool known;                 /* a running process, a flags file or a config was found */
-        char *hostname_override;    /* or NULL */
-        char *node_labels;          /* --node-labels as given, or NULL */
-        char *register_with_taints; /* flag as given, or NULL (then config_taints count) */
+        char *hostname_override;    /* --hostname-override as given, or NULL */
+        char *node_labels;          /* --node-labels as given, several joined by commas, or NULL */
+        char *register_with_taints; /* flag as given, "" included, or NULL (then config_taints count) */
         Taint *config_taints;       /* registerWithTaints of config and drop-ins */
         size_t n_config_taints;
         char *static_pod_path; /* --pod-manifest-path, else staticPodPath; NULL: not set, "" never */
@@ -26,10 +26,16 @@ typedef struct KubeletSettings {
 } KubeletSettings;
 
 /* 0 or -ENOMEM; what is unreadable is left out and named in `warning`. Flags are read as pflag does: `--a=b`, `--a b`,
- * the last wins. Drop-ins: `--config-dir`, files `*.conf` in byte order, each laid over what came before. */
+ * the last wins (--node-labels accumulates), `_` in a flag's name is `-`. Drop-ins: `--config-dir`, files `*.conf` of
+ * it and of its folders in byte order, each laid over what came before as a JSON merge patch. Relative paths are
+ * resolved as the kubelet resolves them: those of flags and drop-ins from its working directory, those of its
+ * configuration from that file's directory. A kubelet in another PID namespace (in a container) than process 1 is not
+ * this host's. */
 int kubelet_settings_read(const KubeletPaths *paths, KubeletSettings *ret);
 void kubelet_settings_done(KubeletSettings *k);
+#define _cleanup_kubelet_settings_ _cleanup_(kubelet_settings_done)
 
-/* Splits a flags text as a shell would for kubeadm's KUBELET_KUBEADM_ARGS="..." (quotes, backslashes, white space).
- * Exposed for tests. */
+/* Takes the flags from the text of a flags file: lines KUBELET_KUBEADM_ARGS="..." and then KUBELET_EXTRA_ARGS="...",
+ * split as a shell would (quotes, backslashes, white space); other lines are ignored. Exposed for tests. 0 or -ENOMEM.
+ */
 int kubelet_flags_parse(const char *text, KubeletSettings *into);

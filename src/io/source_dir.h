@@ -21,3 +21,6 @@ typedef struct LocalSnapshot {
  * whose own last file is not there. A directory that cannot be read keeps everything. 0 or -ENOMEM. */
 int source_dir_read(const char *dir, bool strict, const char *last_good, size_t last_good_len, LocalSnapshot *ret);
 void local_snapshot_done(LocalSnapshot *s);
+
+/* Whether a directory entry is a source file: no leading dot, *.yaml, *.yml or *.json. */
+bool is_source_name(const char *name);

@@ -8,6 +8,8 @@
  *   index.json         origins, tombstones, the node's name, the machine id
  *   sources.json       the last good objects of each local file
  * A damaged index or sources file is moved aside (".damaged") and reported; state lost never changes a manifest.
+ * A directory that cannot be moved to the quarantine (another file system) becomes `.daemonlet-quarantine-*` where it
+ * is: no kubelet looks at it, and it is neither reported nor swept.
  *
  * A write: next/<file> (fsync, rename), then `.daemonlet-*` in the manifest directory, fsync, rename over the manifest,
  * at the end of the plan one fsync of each directory, then next/ becomes manifests/. Killed at any point, each manifest
@@ -28,7 +30,8 @@ typedef struct StoreOptions {
 
 /* Opens both directories; makes the state directory (0700, parents 0755), never the manifest directory. Takes flock on
  * the manifest directory unless read_only. -EBUSY: another process holds the lock; -ENOENT, -ENOTDIR, -EACCES...: err
- * names the directory; -EPERM: a directory has unsafe owner or mode (writable by others). */
+ * names the directory; -EPERM: a directory has unsafe owner or mode (writable by others). With read_only a state
+ * directory that is not there is an empty one. */
 int store_open(const StoreOptions *options, Store **ret, Err *err);
 Store *store_free(Store *s);
 DEFINE_CLEANUP(Store *, store_free)
@@ -46,6 +49,8 @@ typedef struct StoreSnapshot {
         const char *warning;   /* state was damaged and moved aside: one line, or NULL */
 } StoreSnapshot;
 
+/* 0, or an error after which nothing may be planned: a directory that was not read to its end is not known. -ESTALE: a
+ * path names another directory than the one that was opened (deleted, replaced, mounted over): free and open again. */
 int store_scan(Store *s, StoreSnapshot *ret, Err *err);
 
 typedef struct StoreResult {
@@ -53,8 +58,11 @@ typedef struct StoreResult {
 } StoreResult;
 
 /* Carries the plan out, step by step in its order. A step that fails leaves what stood as it was; the others go on.
- * Steps that write equal bytes touch nothing. now: seconds, realtime, for tombstones and quarantine names. 0, or the
- * first failure's errno with its message (all steps were tried). */
+ * Steps that write equal bytes touch nothing; a plan without steps touches nothing at all, unless an interrupted one
+ * left something. CREATE never overwrites: what appeared since the scan makes it fail with -EEXIST. now: seconds,
+ * realtime, for tombstones and quarantine names. 0, or the first failure's errno with its message (all steps were
+ * tried; some failures, as of a copy for the quarantine, do not make their step fail). -ESTALE as store_scan: nothing
+ * was done. */
 int store_apply(Store *s, const Plan *plan, int64_t now, StoreResult *ret, Err *err);
 
 /* Remembers the node's name. Writes only if it changed. */

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/cmd.h"
+#include "app/files.h"
+#include "app/output.h"
+#include "app/setup.h"
+#include "core/render.h"
+
+#include <errno.h>
+
+/* Appends the pod to the list, or says why there is none and clears *all_well. */
+static int render_one(const Objects *objects, const Object *o, const RenderOptions *render_options,
+                      const Options *options, cJSON *items, bool *all_well) {
+        _cleanup_(rendered_done) Rendered rendered = { 0 };
+        cJSON *pod;
+        Place place;
+        int r;
+
+        if (o->reason != REASON_None) {
+                _cleanup_free_ char *why = object_error(objects, o);
+
+                say_error("%s/%s: %s: %s", o->namespace, o->name, reason_name(o->reason), str_or_empty(why));
+                *all_well = false;
+                return why ? 0 : -ENOMEM;
+        }
+        r = render(o, render_options, &rendered);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < rendered.warnings.n; i++)
+                say_warning(options, "%s/%s: %s: %s", o->namespace, o->name, rendered.warnings.items[i].path,
+                            rendered.warnings.items[i].message);
+        if (rendered.status != RENDER_OK) {
+                say_error("%s/%s: %s: %s", o->namespace, o->name, reason_name(rendered.reason), rendered.message);
+                *all_well = false;
+                return 0;
+        }
+        r = json_parse(rendered.bytes, rendered.len, (Place){ 1, 1 }, NULL, NULL, &pod, NULL, &place, NULL);
+        if (r < 0)
+                return r;
+        return json_append(items, pod) ? 0 : -ENOMEM;
+}
+
+static int print_pods(const cJSON *items, const Options *options, Err *err) {
+        _cleanup_json_ cJSON *list = cJSON_CreateObject(), *names = cJSON_CreateArray();
+
+        if (options->format == FORMAT_NAME) {
+                for (const cJSON *pod = items->child; pod; pod = pod->next)
+                        if (!json_append(names, cJSON_Duplicate(json_get(pod, "metadata"), true)))
+                                return err_oom(err);
+                return output_rows(names, NULL, 0, FORMAT_NAME, err);
+        }
+        if (!json_add_string(list, "apiVersion", "v1") || !json_add_string(list, "kind", "List") ||
+            !json_add(list, "items", cJSON_Duplicate(items, true)))
+                return err_oom(err);
+        return output_rows(list, NULL, 0, options->format, err);
+}
+
+int cmd_render(const Options *options) {
+        _cleanup_objects_ Objects objects = { 0 };
+        _cleanup_json_ cJSON *items = cJSON_CreateArray();
+        _cleanup_host_ Host host = { 0 };
+        RenderOptions render_options;
+        bool all_well;
+        Err err = { 0 };
+        int r;
+
+        r = setup_host(options, &host, &err);
+        if (r < 0)
+                return fail(r, &err);
+        render_options = (RenderOptions){ .node_name = host.node.view.name,
+                                          .secret_env_inline = host.config.secret_env == SECRET_ENV_INLINE,
+                                          .objects = &objects };
+        r = items ? files_read(options, options->args, options->n_args, &objects) : -ENOMEM;
+        if (r == 0)
+                files_say_diags(options, &objects);
+        all_well = r == 0 && files_all_well(&objects);
+        for (size_t i = 0; r == 0 && i < objects.n_objects; i++)
+                if (objects.objects[i].kind == OBJECT_DAEMONSET && objects.objects[i].same_as == i)
+                        r = render_one(&objects, &objects.objects[i], &render_options, options, items, &all_well);
+        if (r == 0)
+                r = print_pods(items, options, &err);
+        if (r < 0)
+                return fail(r, &err);
+        return all_well ? 0 : EXIT_NOT_WELL;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/reconcile.h"
+#include "app/files.h"
+
+#include <errno.h>
+
+static int open_store(const Options *options, Reconcile *r, Err *err) {
+        StoreOptions store_options;
+        int ret;
+
+        ret = setup_config(options, &r->config, err);
+        if (ret == 0)
+                ret = setup_kubelet(&r->config, &r->kubelet);
+        if (ret == 0)
+                ret = setup_manifest_dir(&r->config, &r->kubelet, &r->manifest_dir, err);
+        if (ret < 0)
+                return ret;
+        store_options = (StoreOptions){
+                .manifest_dir = r->manifest_dir,
+                .state_dir = r->config.state_dir,
+                .read_only = options->dry_run,
+        };
+        return store_open(&store_options, &r->store, err);
+}
+
+static int read_local(const Options *options, Reconcile *r, Err *err) {
+        _cleanup_free_ char *last_good = NULL;
+        size_t len = 0;
+        int ret = store_load_sources(r->store, &last_good, &len, err);
+
+        if (ret < 0)
+                return ret;
+        ret = source_dir_read(r->config.daemonsets_dir, options->strict, last_good, len, &r->local);
+        return ret < 0 ? err_oom(err) : 0;
+}
+
+static int make_wanted(const Options *options, Reconcile *r) {
+        const WantedFacts facts = {
+                .node = &r->node.view,
+                .node_known = r->node.known,
+                .decide = setup_decide(options, &r->config),
+                .secret_env_inline = r->config.secret_env == SECRET_ENV_INLINE,
+                .local = &r->local,
+        };
+
+        return wanted_make(&facts, &r->wanted);
+}
+
+static int list_complete_files(Reconcile *r) {
+        const Objects *objects = &r->local.objects;
+
+        r->complete_files = calloc(objects->n_files + 1, sizeof(*r->complete_files));
+        if (!r->complete_files)
+                return -ENOMEM;
+        for (size_t i = 0; i < objects->n_files; i++)
+                if (objects->files[i].complete)
+                        r->complete_files[r->n_complete_files++] = objects->files[i].name;
+        return 0;
+}
+
+static int make_plan(const Options *options, int64_t now, Reconcile *r) {
+        const PlanFacts facts = {
+                .wanted = r->wanted.wanted,
+                .n_wanted = r->wanted.n,
+                .present = r->snapshot.present,
+                .n_present = r->snapshot.n_present,
+                .written = r->snapshot.written,
+                .n_written = r->snapshot.n_written,
+                .tombstones = r->snapshot.tombstones,
+                .n_tombstones = r->snapshot.n_tombstones,
+                .local_read = r->local.read,
+                .local_complete = r->local.complete,
+                .complete_files = r->complete_files,
+                .n_complete_files = r->n_complete_files,
+                /* The local files are the only source there is. */
+                .all_synced = r->local.complete,
+                .hold = r->config.hold_offline == HOLD_OFFLINE_ALWAYS ? HOLD_ALWAYS : HOLD_NEVER,
+                .rerender = options->rerender,
+                .confirm = options->confirm,
+                .now_targets = options->now ? (const char *const *)options->args : NULL,
+                .n_now_targets = options->now ? options->n_args : 0,
+                .now = now,
+        };
+
+        return plan_make(&facts, &r->plan);
+}
+
+/* An invalid file whose last good version still runs: the row tells what is wrong, not that all is well. */
+static int report_invalid_twins(Reconcile *r) {
+        for (size_t i = 0; i < r->wanted.n && i < r->plan.n_rows; i++) {
+                const WantedItem *item = &r->wanted.items[i];
+                PlanRow *row = &r->plan.rows[i];
+                const Object *twin;
+                _cleanup_buf_ Buf message = BUF_INIT;
+                _cleanup_free_ char *why = NULL;
+
+                if (!item->invalid_twin)
+                        continue;
+                twin = &r->local.objects.objects[item->twin];
+                why = object_error(&r->local.objects, twin);
+                buf_printf(&message, "%s; the last good version is kept", str_or_empty(why));
+                free(row->message);
+                row->message = buf_take(&message, NULL);
+                if (!why || !row->message)
+                        return -ENOMEM;
+                row->state = twin->reason == REASON_DefinedTwice ? STATE_REFUSED : STATE_INVALID;
+                row->reason = twin->reason;
+        }
+        return 0;
+}
+
+int reconcile_prepare(const Options *options, int64_t now, Reconcile *ret, Err *err) {
+        _cleanup_reconcile_ Reconcile r = { 0 };
+        int e;
+
+        e = open_store(options, &r, err);
+        if (e == 0)
+                e = store_scan(r.store, &r.snapshot, err);
+        if (e == 0)
+                e = setup_node(options, &r.config, &r.kubelet, r.snapshot.node_name, &r.node, err);
+        if (e == 0)
+                e = read_local(options, &r, err);
+        if (e == 0)
+                e = make_wanted(options, &r);
+        if (e == 0)
+                e = list_complete_files(&r);
+        if (e == 0)
+                e = make_plan(options, now, &r);
+        if (e == 0)
+                e = report_invalid_twins(&r);
+        if (e < 0)
+                return e == -ENOMEM ? err_oom(err) : e;
+        *ret = r;
+        r = (Reconcile){ 0 };
+        return 0;
+}
+
+int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err) {
+        int e, first;
+
+        first = store_apply(r->store, &r->plan, now, &r->result, err);
+        if (r->local.sources) {
+                e = store_save_sources(r->store, r->local.sources, r->local.sources_len, err);
+                first = first < 0 ? first : e;
+        }
+        /* A node that was named on the command line says nothing about this host. */
+        if (r->node.known && !options->node_file) {
+                e = store_set_node_name(r->store, r->node.view.name, err);
+                first = first < 0 ? first : e;
+        }
+        return first;
+}
+
+void reconcile_done(Reconcile *r) {
+        plan_done(&r->plan);
+        free(r->complete_files);
+        wanted_done(&r->wanted);
+        local_snapshot_done(&r->local);
+        node_facts_done(&r->node);
+        store_free(r->store);
+        free(r->manifest_dir);
+        kubelet_settings_done(&r->kubelet);
+        config_done(&r->config);
+        *r = (Reconcile){ 0 };
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/setup.h"
+#include "core/objects.h"
+#include "io/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define CONFIG_PATH SYSCONFDIR "/daemonlet/daemonlet.conf"
+#define MANIFEST_DIR_KUBEADM "/etc/kubernetes/manifests"
+#define CONFIG_SIZE_MAX (1024 * 1024)
+
+/* ---- configuration ---- */
+
+static int read_config_file(Config *config, const char *path, bool must_exist, Err *err) {
+        _cleanup_free_ char *text = NULL;
+        Err inner = { 0 };
+        size_t len;
+        int r;
+
+        r = file_read(AT_FDCWD, path, CONFIG_SIZE_MAX, (FileTrust){ .check = true }, &text, &len, &inner);
+        if (r == -ENOENT && !must_exist)
+                return 0;
+        /* A file that is unsafe, or was named and is not there, is a matter of configuration and not of I/O. */
+        if (r == -EPERM || r == -ELOOP || r == -ENOENT || r == -EISDIR)
+                r = -EINVAL;
+        if (r < 0)
+                return err_set(err, r, "%s", inner.message);
+        return config_read(config, path, text, len, err);
+}
+
+static int is_drop_in(const struct dirent *e) {
+        size_t n = strlen(e->d_name);
+
+        return e->d_name[0] != '.' && n > 5 && streq(e->d_name + n - 5, ".conf");
+}
+
+/* Byte order, whatever the locale. */
+static int compare_entries(const struct dirent **a, const struct dirent **b) {
+        return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int read_drop_ins(Config *config, const char *path, Err *err) {
+        struct dirent **names = NULL;
+        char dir[PATH_MAX], file[PATH_MAX + 256];
+        int n, r = 0;
+
+        if ((size_t)snprintf(dir, sizeof(dir), "%s.d", path) >= sizeof(dir))
+                return err_set(err, -ENAMETOOLONG, "%s: the path is too long", path);
+        n = scandir(dir, &names, is_drop_in, compare_entries);
+        if (n < 0)
+                return errno == ENOENT ? 0 : err_errno(err, -errno, "cannot read %s", dir);
+        for (int i = 0; i < n; i++) {
+                if (r == 0) {
+                        (void)snprintf(file, sizeof(file), "%s/%s", dir, names[i]->d_name);
+                        r = read_config_file(config, file, true, err);
+                }
+                free(names[i]);
+        }
+        free(names);
+        return r;
+}
+
+int setup_config(const Options *options, Config *ret, Err *err) {
+        const char *path = options->config_path ? options->config_path : CONFIG_PATH;
+        _cleanup_config_ Config config = { 0 };
+        int r;
+
+        if (config_init(&config) < 0)
+                return err_oom(err);
+        r = read_config_file(&config, path, options->config_path != NULL, err);
+        if (r == 0)
+                r = read_drop_ins(&config, path, err);
+        if (r < 0)
+                return r;
+        *ret = config;
+        config = (Config){ 0 };
+        return 0;
+}
+
+/* ---- this host ---- */
+
+int setup_kubelet(const Config *config, KubeletSettings *ret) {
+        const KubeletPaths paths = {
+                .proc_dir = config->kubelet_proc_dir,
+                .config = config->kubelet_config,
+                .flags_file = config->kubelet_flags_file,
+        };
+
+        return kubelet_settings_read(&paths, ret);
+}
+
+static int node_from_file(const char *path, NodeFacts *ret, Err *err) {
+        _cleanup_free_ char *text = NULL;
+        size_t len;
+        int r;
+
+        r = file_read(AT_FDCWD, path, JSON_SIZE_MAX, (FileTrust){ .follow = true }, &text, &len, err);
+        if (r < 0)
+                return r;
+        r = objects_read_node(path, text, len, &ret->view, err);
+        if (r < 0)
+                return r == -ENOMEM ? r : -EBADMSG;
+        ret->source = NODE_FROM_FILE;
+        ret->known = ret->view.name && ret->view.name[0];
+        return 0;
+}
+
+static int node_from_host(const Config *config, const KubeletSettings *kubelet, const char *last_known, NodeFacts *ret,
+                          Err *err) {
+        _cleanup_free_ char *name = NULL;
+        char hostname[256] = "";
+        int r;
+
+        if (gethostname(hostname, sizeof(hostname) - 1) < 0)
+                hostname[0] = 0;
+        r = node_local_name(config, kubelet, hostname, last_known, &name, &ret->known, &ret->note);
+        if (r < 0)
+                return err_oom(err);
+        ret->source = NODE_FROM_LOCAL;
+        return node_local_view(name, kubelet, &ret->view, err);
+}
+
+int setup_node(const Options *options, const Config *config, const KubeletSettings *kubelet, const char *last_known,
+               NodeFacts *ret, Err *err) {
+        int r;
+
+        *ret = (NodeFacts){ 0 };
+        r = options->node_file ? node_from_file(options->node_file, ret, err)
+                               : node_from_host(config, kubelet, last_known, ret, err);
+        if (r == 0)
+                r = node_lay_over(config, &ret->view, err);
+        if (r < 0)
+                node_facts_done(ret);
+        return r;
+}
+
+void node_facts_done(NodeFacts *n) {
+        node_view_done(&n->view);
+        free(n->note);
+        *n = (NodeFacts){ 0 };
+}
+
+int setup_manifest_dir(const Config *config, const KubeletSettings *kubelet, char **ret, Err *err) {
+        const char *dir = config->manifest_dir;
+
+        if (!dir)
+                dir = kubelet->static_pod_path;
+        if (!dir && kubelet->known)
+                return err_set(
+                        err, -EINVAL,
+                        "StaticPodsOff: this host's kubelet is set to read no static pods; set staticPodPath in its "
+                        "configuration (kubeadm uses %s), or [kubelet] manifest_dir in ours",
+                        MANIFEST_DIR_KUBEADM);
+        *ret = strdup(dir ? dir : MANIFEST_DIR_KUBEADM);
+        return *ret ? 0 : err_oom(err);
+}
+
+DecideOptions setup_decide(const Options *options, const Config *config) {
+        return (DecideOptions){ .upstream = options->upstream, .tolerate_unready = config->tolerate_unready };
+}
+
+int setup_host(const Options *options, Host *ret, Err *err) {
+        Host h = { 0 };
+        int r;
+
+        r = setup_config(options, &h.config, err);
+        if (r == 0)
+                r = setup_kubelet(&h.config, &h.kubelet);
+        if (r == 0)
+                r = setup_node(options, &h.config, &h.kubelet, NULL, &h.node, err);
+        if (r < 0) {
+                host_done(&h);
+                return r == -ENOMEM ? err_oom(err) : r;
+        }
+        *ret = h;
+        return 0;
+}
+
+void host_done(Host *h) {
+        config_done(&h->config);
+        kubelet_settings_done(&h->kubelet);
+        node_facts_done(&h->node);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every command needs before it starts: the configuration and this host's facts. */
+#pragma once
+
+#include "app/options.h"
+#include "core/config.h"
+#include "core/decide.h"
+#include "io/node_local.h"
+
+/* Reads the configuration: the named file (must exist) or the default one (may be absent), then FILE.d in the order of
+ * names, `*.conf` only. -EINVAL with file and line, or an errno of reading. */
+int setup_config(const Options *options, Config *ret, Err *err);
+
+/* The kubelet's settings as the configuration points to them. 0 or -ENOMEM. */
+int setup_kubelet(const Config *config, KubeletSettings *ret);
+
+typedef struct NodeFacts {
+        NodeView view;
+        NodeSource source;
+        bool known; /* the node's name is certain; else nothing may be created or changed */
+        char *note; /* one line to warn with, or NULL */
+} NodeFacts;
+
+/* The node of --node, or the local view with `[node]` laid over it. last_known: the remembered name, or NULL. */
+int setup_node(const Options *options, const Config *config, const KubeletSettings *kubelet, const char *last_known,
+               NodeFacts *ret, Err *err);
+void node_facts_done(NodeFacts *n);
+
+/* Where the kubelet reads its manifests: `[kubelet] manifest_dir`, else as the kubelet is set. -EINVAL when static pods
+ * are switched off there. */
+int setup_manifest_dir(const Config *config, const KubeletSettings *kubelet, char **ret, Err *err);
+
+DecideOptions setup_decide(const Options *options, const Config *config);
+
+/* All of it for a command that touches nothing: configuration, the kubelet's settings, the node. */
+typedef struct Host {
+        Config config;
+        KubeletSettings kubelet;
+        NodeFacts node;
+} Host;
+
+int setup_host(const Options *options, Host *ret, Err *err);
+void host_done(Host *h);
+#define _cleanup_host_ _cleanup_(host_done)

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/wanted.h"
+#include "app/files.h"
+
+#include <errno.h>
+
+typedef struct Maker {
+        const WantedFacts *facts;
+        const Objects *objects;
+        RenderOptions render;
+} Maker;
+
+static const char *file_name(const Objects *objects, const Object *o) {
+        return objects->files[o->file].name;
+}
+
+/* The verdict's first failed check in words. */
+static int explain_failure(const Maker *m, const Object *o, const Verdict *verdict, char **ret) {
+        _cleanup_buf_ Buf text = BUF_INIT;
+
+        for (Check c = 0; c < CHECK_COUNT && text.len == 0; c++)
+                if (!verdict->passed[c])
+                        decide_explain(m->facts->node, &o->scheduling, &m->facts->decide, verdict, c, &text);
+        *ret = buf_take(&text, NULL);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int want_rendered(const Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
+        int r = render(o, &m->render, &item->rendered);
+
+        if (r < 0)
+                return r;
+        w->message = item->rendered.message;
+        if (item->rendered.status == RENDER_OK) {
+                w->wish = WISH_PRESENT;
+                w->reason = REASON_Fits;
+                w->rendered = &item->rendered;
+                return 0;
+        }
+        w->wish = WISH_KEEP;
+        w->state = item->rendered.status == RENDER_WAITING ? STATE_WAITING : STATE_REFUSED;
+        w->reason = item->rendered.reason;
+        return 0;
+}
+
+static int want_usable(const Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
+        Verdict verdict;
+
+        if (!m->facts->node_known) {
+                w->wish = WISH_KEEP;
+                w->state = STATE_WAITING;
+                w->reason = REASON_NodeNameUnknown;
+                w->message = "set [node] name";
+                return 0;
+        }
+        decide(m->facts->node, &o->scheduling, &m->facts->decide, &verdict);
+        if (verdict.should_run)
+                return want_rendered(m, o, w, item);
+        w->wish = verdict.should_continue_running ? WISH_KEEP : WISH_ABSENT;
+        w->state = STATE_NOT_HERE;
+        w->reason = verdict.reason;
+        if (explain_failure(m, o, &verdict, &item->message) < 0)
+                return -ENOMEM;
+        w->message = item->message;
+        return 0;
+}
+
+static int want_unusable(const Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
+        item->message = object_error(m->objects, o);
+        if (!item->message)
+                return -ENOMEM;
+        w->wish = WISH_KEEP;
+        w->state = o->reason == REASON_DefinedTwice ? STATE_REFUSED : STATE_INVALID;
+        w->reason = o->reason;
+        w->message = item->message;
+        return 0;
+}
+
+static int want_one(const Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
+        _cleanup_buf_ Buf origin = BUF_INIT;
+
+        buf_printf(&origin, "file:%s", file_name(m->objects, o));
+        item->origin = buf_take(&origin, NULL);
+        if (!item->origin)
+                return -ENOMEM;
+        *w = (PlanWanted){ .namespace = o->namespace, .name = o->name, .origin = item->origin };
+        return o->reason == REASON_None ? want_usable(m, o, w, item) : want_unusable(m, o, w, item);
+}
+
+/* ---- each name once: of several objects of one name the usable one counts ---- */
+
+typedef struct Candidate {
+        const Object *object;
+        size_t index;
+} Candidate;
+
+static int compare_names(const Object *a, const Object *b) {
+        int c = strcmp(a->namespace, b->namespace);
+
+        return c ? c : strcmp(a->name, b->name);
+}
+
+static int compare_candidates(const void *a, const void *b) {
+        const Candidate *x = a, *y = b;
+        int c = compare_names(x->object, y->object);
+
+        if (c)
+                return c;
+        c = (x->object->reason != REASON_None) - (y->object->reason != REASON_None);
+        return c ? c : (x->index > y->index) - (x->index < y->index);
+}
+
+static int compare_items(const void *a, const void *b) {
+        const WantedItem *x = a, *y = b;
+
+        return (x->object > y->object) - (x->object < y->object);
+}
+
+/* Fills items[].object (and twins) in input order; returns how many. */
+static size_t choose(const LocalSnapshot *local, Candidate *candidates, WantedItem *items) {
+        const Objects *objects = &local->objects;
+        size_t n = 0, n_items = 0;
+
+        for (size_t i = 0; i < objects->n_objects; i++)
+                if (objects->objects[i].kind == OBJECT_DAEMONSET && objects->objects[i].name[0])
+                        candidates[n++] = (Candidate){ &objects->objects[i], i };
+        if (n > 1)
+                qsort(candidates, n, sizeof(*candidates), compare_candidates);
+        for (size_t i = 0; i < n; i++) {
+                const Candidate *c = &candidates[i];
+
+                if (i > 0 && compare_names(c->object, candidates[i - 1].object) == 0) {
+                        WantedItem *chosen = &items[n_items - 1];
+
+                        if (c->object->reason != REASON_None && !chosen->invalid_twin && chosen->stand_in) {
+                                chosen->invalid_twin = true;
+                                chosen->twin = c->index;
+                        }
+                        continue;
+                }
+                items[n_items++] = (WantedItem){ .object = c->index,
+                                                 .stand_in = local->stand_in && local->stand_in[c->index] };
+        }
+        if (n_items > 1)
+                qsort(items, n_items, sizeof(*items), compare_items);
+        return n_items;
+}
+
+int wanted_make(const WantedFacts *facts, Wanted *ret) {
+        const Objects *objects = &facts->local->objects;
+        const Maker maker = {
+                .facts = facts,
+                .objects = objects,
+                .render = { .node_name = facts->node->name,
+                            .secret_env_inline = facts->secret_env_inline,
+                            .objects = objects },
+        };
+        _cleanup_free_ Candidate *candidates = calloc(objects->n_objects + 1, sizeof(*candidates));
+        _cleanup_wanted_ Wanted w = {
+                .wanted = calloc(objects->n_objects + 1, sizeof(*w.wanted)),
+                .items = calloc(objects->n_objects + 1, sizeof(*w.items)),
+        };
+
+        if (!candidates || !w.wanted || !w.items)
+                return -ENOMEM;
+        w.n = choose(facts->local, candidates, w.items);
+        for (size_t i = 0; i < w.n; i++)
+                if (want_one(&maker, &objects->objects[w.items[i].object], &w.wanted[i], &w.items[i]) < 0)
+                        return -ENOMEM;
+        *ret = w;
+        w = (Wanted){ 0 };
+        return 0;
+}
+
+void wanted_done(Wanted *w) {
+        for (size_t i = 0; w->items && i < w->n; i++) {
+                rendered_done(&w->items[i].rendered);
+                free(w->items[i].message);
+                free(w->items[i].origin);
+        }
+        free(w->items);
+        free(w->wanted);
+        *w = (Wanted){ 0 };
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the store share: store.c (directories, lock), store_state.c (index), store_scan.c (facts),
+ * store_apply.c (steps), store_quarantine.c (moving out). */
+#pragma once
+
+#include "io/file.h"
+#include "io/names.h"
+#include "io/store.h"
+
+#define INDEX_FILE "index.json"
+#define SOURCES_FILE "sources.json"
+#define DAMAGED_SUFFIX ".damaged"
+#define STATE_TMP ".tmp" /* in next/: an interrupted write leaves nothing anywhere else */
+#define MANIFEST_TMP MANIFEST_TMP_PREFIX "new"
+#define MOVED_PREFIX MANIFEST_TMP_PREFIX "quarantine-"
+
+enum {
+        STATE_FILE_MAX = 64 * 1024 * 1024,
+        MACHINE_ID_MAX = 64,
+        QUARANTINE_MAX = 64,       /* entries that are kept */
+        TOMBSTONE_EXTRA = 10 * 60, /* seconds behind the grace period after which a tombstone is forgotten */
+};
+
+/* Facts are const to their readers, but somebody must free them. */
+static inline void free_const(const void *p) {
+        free((void *)(uintptr_t)p);
+}
+
+/* ---- the index ---- */
+
+typedef struct IndexEntry {
+        char *file, *namespace, *name;
+        char *origin; /* NULL: unknown */
+} IndexEntry;
+
+typedef struct Index {
+        char *node_name;     /* NULL: not known on this machine */
+        IndexEntry *entries; /* sorted by file */
+        size_t n, cap;
+        PlanTombstone *tombstones; /* all pointers owned */
+        size_t n_tombstones, cap_tombstones;
+} Index;
+
+const IndexEntry *index_find(const Index *index, const char *file);
+/* origin NULL keeps the one that is known. 0 or -ENOMEM. */
+int index_put(Index *index, const char *file, const char *namespace, const char *name, const char *origin);
+void index_drop(Index *index, const char *file);
+/* Takes nothing; one of the same uid is replaced. 0 or -ENOMEM. */
+int index_add_tombstone(Index *index, const PlanTombstone *tombstone);
+void index_drop_tombstone(Index *index, const char *uid);
+/* Forgets what is older than its grace period and some more. */
+void index_expire(Index *index, int64_t now);
+int index_copy_tombstones(const Index *index, PlanTombstone **ret, size_t *ret_n);
+void tombstones_free(PlanTombstone *tombstones, size_t n);
+void index_done(Index *index);
+
+/* 0, -EBADMSG (not an index of ours) or -ENOMEM. A node name of another machine is left out. */
+int index_parse(const char *text, size_t len, const char *machine_id, Index *ret);
+/* Canonical bytes, or NULL (out of memory). */
+char *index_text(const Index *index, const char *machine_id, size_t *ret_len);
+
+/* ---- the store ---- */
+
+typedef struct Scan {
+        PlanEntry *present; /* all pointers owned, as below */
+        size_t n_present, cap_present;
+        PlanWritten *written;
+        size_t n_written, cap_written;
+        PlanTombstone *tombstones;
+        size_t n_tombstones;
+        char *node_name;
+        char *warning;
+} Scan;
+
+struct Store {
+        char *manifest_dir, *state_dir;
+        bool read_only;
+        int manifest_fd, state_fd, manifests_fd, next_fd; /* -1: read only, and not there */
+        int quarantine_fd;                                /* -1: not used yet */
+        char machine_id[MACHINE_ID_MAX + 1];
+        Index index;
+        Buf warning; /* for the next scan */
+        Scan scan;
+};
+
+/* Adds a sentence to the next scan's warning. */
+void store_warn(Store *s, const char *format, ...) _printf_(2, 3);
+
+/* -ESTALE if a path names another directory than the one that is open. */
+int store_check_stale(const Store *s, Err *err);
+
+/* Reads the index from the state directory; a damaged one is moved aside. */
+int store_load_index(Store *s, Err *err);
+/* Writes the index if its content changed. Sets *changed if it was written. */
+int store_save_index(Store *s, bool *changed, Err *err);
+
+/* A file of the state directory, written atomically through next/ unless its bytes are equal already. */
+int store_write_state(Store *s, int dir_fd, const char *name, const char *bytes, size_t len, bool *changed, Err *err);
+
+/* Whether a regular file of this name holds exactly these bytes: 1, 0, or -ENOMEM. */
+int store_holds(int dir_fd, const char *name, const char *bytes, size_t len);
+
+void scan_done(Scan *scan);
+
+/* ---- quarantine ---- */
+
+/* Moves an entry of the manifest directory to the quarantine. One that is gone is fine. */
+int quarantine_move(Store *s, const char *file, int64_t now, Err *err);
+/* Copies a regular file or a link there (at most what a kubelet would load); what stands stays. */
+int quarantine_copy(Store *s, const char *file, int64_t now, Err *err);
+/* Forgets the oldest entries. */
+int quarantine_trim(Store *s, Err *err);
