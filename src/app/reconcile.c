@@ -12,7 +12,7 @@ static int open_store(const Options *options, Reconcile *r, Err *err) {
         if (ret == 0)
                 ret = setup_kubelet(&r->config, &r->kubelet);
         if (ret == 0)
-                ret = setup_manifest_dir(&r->config, &r->kubelet, &r->manifest_dir, err);
+                ret = setup_manifest_dir(&r->config, &r->kubelet, NULL, &r->manifest_dir, err);
         if (ret < 0)
                 return ret;
         store_options = (StoreOptions){

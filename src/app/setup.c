@@ -144,11 +144,19 @@ void node_facts_done(NodeFacts *n) {
         *n = (NodeFacts){ 0 };
 }
 
-int setup_manifest_dir(const Config *config, const KubeletSettings *kubelet, char **ret, Err *err) {
+/* The kubelet reads its configuration when it starts: a change counts for the next one. */
+static bool is_pending(const KubeletSettings *kubelet) {
+        return kubelet->running && kubelet->started_at > 0 && !kubelet->static_pod_path_is_flag &&
+               kubelet->config_changed_at > kubelet->started_at;
+}
+
+int setup_manifest_dir(const Config *config, const KubeletSettings *kubelet, const char *last, char **ret, Err *err) {
         const char *dir = config->manifest_dir;
 
         if (!dir)
-                dir = kubelet->static_pod_path;
+                dir = last && is_pending(kubelet) ? last : kubelet->static_pod_path;
+        if (!dir && kubelet->warning)
+                return err_set(err, -EINVAL, "where the kubelet reads static pods is not known: %s", kubelet->warning);
         if (!dir && kubelet->known)
                 return err_set(
                         err, -EINVAL,

@@ -28,7 +28,7 @@ void node_facts_done(NodeFacts *n);
 
 /* Where the kubelet reads its manifests: `[kubelet] manifest_dir`, else as the kubelet is set. -EINVAL when static pods
  * are switched off there. */
-int setup_manifest_dir(const Config *config, const KubeletSettings *kubelet, char **ret, Err *err);
+int setup_manifest_dir(const Config *config, const KubeletSettings *kubelet, const char *last, char **ret, Err *err);
 
 DecideOptions setup_decide(const Options *options, const Config *config);
 

@@ -15,8 +15,8 @@ typedef struct HashPart {
         size_t len;
 } HashPart;
 
-/* 0, or -ENOMEM (libcrypto allocates; nothing else can fail). */
-int hash_sha256(const HashPart *parts, size_t n, uint8_t ret_digest[static HASH_BYTES]);
+/* Cannot fail. */
+void hash_sha256(const HashPart *parts, size_t n, uint8_t ret_digest[static HASH_BYTES]);
 
 /* The first `digits` lower-case hex digits of the digest, and a NUL. digits <= HASH_HEX and even. */
 void hash_hex(const uint8_t digest[static HASH_BYTES], size_t digits, char *ret_text);

@@ -240,8 +240,6 @@ int config_read(Config *c, const char *file, const char *text, size_t len, Err *
         if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
                 r.pos += 3;
         code = ini_parse_stream(read_piece, &r, on_value, &r);
-        if (r.error == 0 && r.awaiting)
-                (void)fail(&r, err_set(r.err, -EINVAL, "neither \"key = value\" nor [section]"));
         buf_done(&r.value);
         if (r.error < 0)
                 return r.error;

@@ -33,7 +33,6 @@ int manifest_file_name(const char *namespace, const char *name, char ret[static 
         size_t namespace_len = plain_part(namespace), name_len = plain_part(name), room;
         uint8_t digest[HASH_BYTES];
         char tail[NAME_HASH_HEX + 2] = "";
-        int r;
 
         if (namespace_len == 0 || namespace[namespace_len] || name_len == 0 || name[name_len])
                 return -EINVAL;
@@ -41,9 +40,7 @@ int manifest_file_name(const char *namespace, const char *name, char ret[static 
                 return -EINVAL;
         room = MANIFEST_NAME_MAX - fixed - namespace_len;
         if (name_len > room) {
-                r = hash_sha256(&(HashPart){ name, name_len }, 1, digest);
-                if (r < 0)
-                        return r;
+                hash_sha256(&(HashPart){ name, name_len }, 1, digest);
                 /* "_" is legal in no name, so a shortened name is never another DaemonSet's full one. */
                 tail[0] = '_';
                 hash_hex(digest, NAME_HASH_HEX, tail + 1);
@@ -180,39 +177,30 @@ static int take_content(cJSON *pod, char **ret, size_t *ret_len) {
         return *ret ? 0 : -ENOMEM;
 }
 
-static int revision_of(const char *content, size_t len, char ret[static REVISION_HEX + 1]) {
+static void revision_of(const char *content, size_t len, char ret[static REVISION_HEX + 1]) {
         uint8_t digest[HASH_BYTES];
-        int r = hash_sha256(&(HashPart){ content, len }, 1, digest);
 
-        if (r < 0)
-                return r;
+        hash_sha256(&(HashPart){ content, len }, 1, digest);
         hash_hex(digest, REVISION_HEX, ret);
-        return 0;
 }
 
 int manifest_identity(cJSON *pod, const char *node_name, char ret_revision[static REVISION_HEX + 1],
                       char ret_uid[static 37]) {
         _cleanup_free_ char *content = NULL;
         uint8_t digest[HASH_BYTES];
-        char revision[REVISION_HEX + 1];
         size_t len = 0;
         int r;
 
         r = take_content(pod, &content, &len);
         if (r < 0)
                 return r;
-        r = revision_of(content, len, revision);
-        if (r < 0)
-                return r;
-        r = hash_sha256((HashPart[]){ { HASH_TAG, strlen(HASH_TAG) },
-                                      { node_name, strlen(node_name) },
-                                      { "\n", 1 },
-                                      { content, len } },
-                        4, digest);
-        if (r < 0)
-                return r;
+        revision_of(content, len, ret_revision);
+        hash_sha256((HashPart[]){ { HASH_TAG, strlen(HASH_TAG) },
+                                  { node_name, strlen(node_name) },
+                                  { "\n", 1 },
+                                  { content, len } },
+                    4, digest);
         hash_uuid8(digest, ret_uid);
-        memcpy(ret_revision, revision, sizeof(revision));
         return 0;
 }
 
@@ -331,9 +319,7 @@ static int read_pod(cJSON *pod, Manifest *m) {
         r = take_content(pod, &content, &len);
         if (r < 0)
                 return r;
-        r = revision_of(content, len, revision);
-        if (r < 0)
-                return r;
+        revision_of(content, len, revision);
         m->verifies = streq(revision, m->revision);
         return 0;
 }

@@ -32,13 +32,6 @@ const KindInfo *kind_by_list(const char *list) {
         return NULL;
 }
 
-const KindInfo *kind_by_id(ObjectKind id) {
-        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-                if (kinds[i].id == id)
-                        return &kinds[i];
-        return NULL;
-}
-
 bool kind_is_served(const KindInfo *kind, const char *api_version) {
         for (size_t i = 0; kind->served[i]; i++)
                 if (streq(kind->served[i], api_version))

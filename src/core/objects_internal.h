@@ -13,7 +13,6 @@ typedef struct KindInfo {
 
 const KindInfo *kind_by_name(const char *kind);
 const KindInfo *kind_by_list(const char *list);
-const KindInfo *kind_by_id(ObjectKind id);
 
 bool kind_is_served(const KindInfo *kind, const char *api_version);
 

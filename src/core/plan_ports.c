@@ -114,7 +114,7 @@ static int claim_leaving(Ports *p, PlanItem *it) {
         ClaimKind kind = it->written && it->written->witness == WITNESS_GONE ? CLAIM_NONE : CLAIM_LEAVING;
         int r;
 
-        if (it->last) {
+        if (it->last && it->stands != STANDS_NEXT) {
                 r = claim_read(p, it, it->last, kind);
                 if (r < 0)
                         return r;
@@ -125,6 +125,16 @@ static int claim_leaving(Ports *p, PlanItem *it) {
                 return claim_read(p, it, it->seen, CLAIM_LEAVING);
         r = read_lingering(it);
         return r < 0 ? r : claim_read(p, it, it->lingers, it->stands == STANDS_LAST ? kind : CLAIM_LEAVING);
+}
+
+/* What stands is neither what was written last nor kept: whatever becomes of the item, the pod that was started from it
+ * may be alive. */
+static int claim_stray(Ports *p, PlanItem *it) {
+        bool written_over = has_verb(it, STEP_RESTORE) || has_verb(it, STEP_REPLACE);
+
+        if (!written_over || !it->last || !it->seen || !item_stands(it) || streq(it->seen->uid, it->last->uid))
+                return 0;
+        return claim_read(p, it, it->seen, CLAIM_LEAVING);
 }
 
 /* The claims of what does not take part in the contest. */
@@ -235,6 +245,7 @@ static void lose(PlanItem *it, const Claim *c, const HostPort *port, bool waitin
                      waiting ? REASON_WaitingForPort : REASON_PortConflict);
 }
 
+/* Its place is decided: what becomes of the ports that it has. */
 static void settle(Ports *p, const PlanItem *it, ClaimKind kind) {
         for (size_t i = 0; i < it->n_claims; i++) {
                 Claim *c = &p->claims[it->first_claim + i];
@@ -286,8 +297,22 @@ static int contend(Ports *p, PlanItem *it, bool may_put_off, bool *ret_decided) 
         return error < 0 ? error : claim_for(p, it, r->ports, r->n_ports, CLAIM_WON);
 }
 
-/* Decides contenders of one rank. Those that are put off are tried again as long as that helps; then they stand in
- * each other's way, and the first of them loses. Taken out of the list as they are decided. */
+static bool wants_same_port(const PlanItem *it, PlanItem *const *others, size_t n) {
+        const Rendered *a = it->wanted->rendered;
+
+        for (size_t i = 0; i < n; i++) {
+                const Rendered *b = others[i]->wanted->rendered;
+
+                for (size_t j = 0; j < a->n_ports; j++)
+                        for (size_t k = 0; k < b->n_ports; k++)
+                                if (host_ports_clash(&a->ports[j], &b->ports[k]))
+                                        return true;
+        }
+        return false;
+}
+
+/* Decides contenders of one rank, in order. Those that are put off, and those that are behind them for a port, are
+ * tried again as long as that helps; then they stand in each other's way, and the first of them loses. */
 static int contend_all(Ports *ports, PlanItem **contenders, size_t n) {
         bool may_put_off = true;
 
@@ -295,9 +320,11 @@ static int contend_all(Ports *ports, PlanItem **contenders, size_t n) {
                 size_t left = 0;
 
                 for (size_t i = 0; i < n; i++) {
-                        bool decided;
-                        int r = contend(ports, contenders[i], may_put_off, &decided);
+                        bool decided = false;
+                        int r = 0;
 
+                        if (!wants_same_port(contenders[i], contenders, left))
+                                r = contend(ports, contenders[i], may_put_off, &decided);
                         if (r < 0)
                                 return r;
                         if (decided)
@@ -349,6 +376,10 @@ int planner_ports(Planner *p) {
         for (size_t i = 0; r >= 0 && i < p->n_items; i++) {
                 PlanItem *it = &p->items[i];
 
+                if (written)
+                        r = claim_stray(&ports, it);
+                if (r < 0)
+                        return r;
                 if (is_contender(it)) {
                         /* Without ports there is nothing to win, but old ones may be given up. */
                         if (it->wanted->rendered->n_ports || (written && (item_writes_new(it) || it->override)))

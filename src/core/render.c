@@ -105,7 +105,6 @@ static int input_of(const Object *daemonset, const cJSON *template, const Render
                     char ret_input[static INPUT_HEX + 1]) {
         _cleanup_buf_ Buf text = BUF_INIT;
         uint8_t digest[HASH_BYTES];
-        int r;
 
         buf_str(&text, "{\"config\":{");
         if (spec_has_secret_env(json_get(template, "spec")))
@@ -116,9 +115,7 @@ static int input_of(const Object *daemonset, const cJSON *template, const Render
         buf_str(&text, ",\"values\":{}}");
         if (text.failed)
                 return -ENOMEM;
-        r = hash_sha256(&(HashPart){ text.data, text.len }, 1, digest);
-        if (r < 0)
-                return r;
+        hash_sha256(&(HashPart){ text.data, text.len }, 1, digest);
         hash_hex(digest, INPUT_HEX, ret_input);
         return 0;
 }
@@ -140,7 +137,7 @@ static void check_name(Render *r) {
         for (char *c = full; *c; c++) /* the kubelet writes the node's name in lower case */
                 if (*c >= 'A' && *c <= 'Z')
                         *c = (char)(*c - 'A' + 'a');
-        if (len <= NAME_MAX_WITH_NODE && is_dns1123_subdomain(full))
+        if (is_dns1123_subdomain(full)) /* false for one that was cut as well */
                 return;
         r->refusal = REASON_NameTooLong;
         r->n_refusals = 1;

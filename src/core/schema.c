@@ -104,10 +104,14 @@ static void report_wrong(Check *c, const cJSON *item, const Step *step, const ch
         report(c, DIAG_ERROR, item, step, "must be %s, is %s%s", type, is, more);
 }
 
-/* Strings may be secrets of any sort, and what stands in for one as well: no value is shown. */
-static void report_no_string(Check *c, const cJSON *item, const Step *step, SchemaKind kind) {
-        Check no_values = { .diags = c->diags, .prefix = c->prefix, .secret = true };
+/* A value in the place of a whole object or list, or of a string, can be a password: it is not shown. */
+static void report_hidden(Check *c, const cJSON *item, const Step *step, const char *type) {
+        Check hidden = { .diags = c->diags, .prefix = c->prefix, .secret = true };
 
+        report_wrong(&hidden, item, step, type, "");
+}
+
+static void report_no_string(Check *c, const cJSON *item, const Step *step, SchemaKind kind) {
         if (json_is_number(item))
                 report(c, DIAG_ERROR, item, step, "must be %s, is a number here: quote it", wanted[kind]);
         else if (cJSON_IsBool(item))
@@ -116,7 +120,7 @@ static void report_no_string(Check *c, const cJSON *item, const Step *step, Sche
                        "booleans in YAML)",
                        wanted[kind]);
         else
-                report_wrong(&no_values, item, step, wanted[kind], "");
+                report_hidden(c, item, step, wanted[kind]);
 }
 
 /* ---- scalars ---- */
@@ -257,7 +261,7 @@ static void check_kind(Check *c, cJSON *item, const SchemaField *field, const St
         else if (field->kind != SCHEMA_ANY_OBJECT)
                 check_scalar(c, item, field->kind, step);
         else if (!cJSON_IsObject(item))
-                report_wrong(c, item, step, wanted[SCHEMA_ANY_OBJECT], "");
+                report_hidden(c, item, step, wanted[SCHEMA_ANY_OBJECT]);
 }
 
 /* Makes of a null what Go's decoder leaves there: the zero value of the type. */
@@ -282,7 +286,7 @@ static void check_items(Check *c, cJSON *container, const SchemaField *field, co
         Step inner = { .up = step, .kind = list ? STEP_INDEX : STEP_KEY };
 
         if (list ? !cJSON_IsArray(container) : !cJSON_IsObject(container)) {
-                report_wrong(c, container, step, list ? "a list" : "an object", "");
+                report_hidden(c, container, step, list ? "a list" : "an object");
                 return;
         }
         for (cJSON *item = container->child; item; item = item->next, inner.index++) {
@@ -323,7 +327,7 @@ static void check_struct(Check *c, cJSON *object, const SchemaType *type, const 
         cJSON *next;
 
         if (!cJSON_IsObject(object)) {
-                report_wrong(c, object, step, wanted[SCHEMA_STRUCT], "");
+                report_hidden(c, object, step, wanted[SCHEMA_STRUCT]);
                 return;
         }
         for (cJSON *item = object->child; item; item = next) {

@@ -114,18 +114,13 @@ static void check_range(const At *at, const Rule *rule) {
                        (long long)rule->max);
 }
 
-/* Go cannot tell an absent field from "", and 0 is what an absent number is. */
+/* Go cannot tell an absent field from "". */
 static bool is_absent(const cJSON *item, const Rule *rule) {
-        int64_t value;
-
         if (!item)
                 return true;
         if (cJSON_IsString(item))
                 return !*item->valuestring && !(rule->flags & EMPTY_COUNTS);
-        if (rule->flags & (REQUIRED | FORBIDDEN) && !(rule->flags & EMPTY_OK) &&
-            (cJSON_IsArray(item) || cJSON_IsObject(item)))
-                return !item->child;
-        return rule->flags & REQUIRED && rule->ranged && rule->min > 0 && json_int(item, &value) && value == 0;
+        return rule->flags & (REQUIRED | FORBIDDEN) && (cJSON_IsArray(item) || cJSON_IsObject(item)) && !item->child;
 }
 
 static void check_value(const At *at, const Rule *rule) {
@@ -186,7 +181,7 @@ void refuse_repeated(const At *list, const char *field) {
         _cleanup_names_ NameSet seen = { 0 };
 
         for (each_at(item, list)) {
-                At value = *field ? at_field(&item, field) : item;
+                At value = at_field(&item, field);
 
                 if (!cJSON_IsString(value.item) || !*value.item->valuestring)
                         continue;

@@ -59,11 +59,10 @@ typedef struct Rules Rules;
 typedef const char *(*TextCheck)(const char *s);
 
 enum {
-        REQUIRED = 1 << 0, /* absent, "", an empty list or object of no use, and 0 with a range above 0 are errors */
-        LIST = 1 << 1,     /* the row is about each item */
+        REQUIRED = 1 << 0,     /* absent, "", an empty list or object are errors */
+        LIST = 1 << 1,         /* the row is about each item */
         EMPTY_COUNTS = 1 << 2, /* "" is a value here, not absence (a pointer in the API's types) */
         FORBIDDEN = 1 << 3,    /* must be absent or empty; `help` says why */
-        EMPTY_OK = 1 << 4,     /* with REQUIRED: an empty list or object will do */
 };
 
 typedef struct Rule {
@@ -76,8 +75,8 @@ typedef struct Rule {
         const Rules *rules;          /* of the object */
         void (*check)(const At *at); /* of the value (with LIST: of each); only called for one that is there */
         void (*all)(const At *at);   /* with LIST: of the list */
-        const char *unique; /* with LIST: the field of the items that may not be used twice; "" for plain strings */
-        const char *help;   /* what to do, behind "required" or "not allowed" */
+        const char *unique;          /* with LIST: the field of the items that may not have a value twice */
+        const char *help;            /* what to do, behind "required" or "not allowed" */
 } Rule;
 
 struct Rules {
@@ -97,7 +96,7 @@ struct Rules {
 
 void rules_apply(const Rules *rules, const At *at);
 
-/* Refuses the second and later items with an equal string in `field` ("": the item itself). */
+/* Refuses the second and later items with an equal string in `field`. */
 void refuse_repeated(const At *list, const char *field);
 
 /* One of the fields at most, or exactly one if `required` (its message); returns how many there are. */

@@ -57,12 +57,12 @@ static void check_field(const At *field) {
                        QUOTED(str_or_empty(json_string(field->item, "key"))));
 }
 
-static const Rule field_rows[] = { { "values", LIST | EMPTY_COUNTS, .text = bad_dns_subdomain } };
+static const Rule field_rows[] = { { "values", LIST, .text = bad_dns_subdomain } };
 static const Rules field_rules = RULES(field_rows, check_field);
 
 static const Rule required_rows[] = {
         { "key", REQUIRED, .text = bad_label_key },
-        { "values", LIST | EMPTY_COUNTS, .text = bad_label_value },
+        { "values", LIST, .text = bad_label_value },
 };
 static const Rules required_rules = RULES(required_rows, check_expression);
 
@@ -120,9 +120,9 @@ static const Rule pod_term_rows[] = {
         { "topologyKey", REQUIRED, .text = bad_label_key },
         { "labelSelector", 0, .check = check_label_selector },
         { "namespaceSelector", 0, .check = check_label_selector },
-        { "namespaces", LIST | EMPTY_COUNTS, .text = bad_dns_label },
-        { "matchLabelKeys", LIST | EMPTY_COUNTS, .text = bad_label_key },
-        { "mismatchLabelKeys", LIST | EMPTY_COUNTS, .text = bad_label_key },
+        { "namespaces", LIST, .text = bad_dns_label },
+        { "matchLabelKeys", LIST, .text = bad_label_key },
+        { "mismatchLabelKeys", LIST, .text = bad_label_key },
 };
 static const Rules pod_term_rules = RULES(pod_term_rows, check_label_keys);
 
@@ -200,6 +200,6 @@ static const Rule spread_rows[] = {
         { "nodeAffinityPolicy", EMPTY_COUNTS, .choices = CHOICES("Honor", "Ignore") },
         { "nodeTaintsPolicy", EMPTY_COUNTS, .choices = CHOICES("Honor", "Ignore") },
         { "labelSelector", 0, .check = check_label_selector },
-        { "matchLabelKeys", LIST | EMPTY_COUNTS, .text = bad_label_key },
+        { "matchLabelKeys", LIST, .text = bad_label_key },
 };
 const Rules spread_rules = RULES(spread_rows, check_spread);

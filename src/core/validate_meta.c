@@ -81,7 +81,7 @@ static void check_requirement(const At *at) {
 
 static const Rule requirement_rows[] = {
         { "key", REQUIRED, .text = bad_label_key },
-        { "values", LIST | EMPTY_COUNTS, .text = bad_label_value },
+        { "values", LIST, .text = bad_label_value },
 };
 static const Rules requirement_rules = RULES(requirement_rows, check_requirement);
 

@@ -139,8 +139,8 @@ static const Rule dns_option_rows[] = { { "name", .flags = REQUIRED } };
 static const Rules dns_option_rules = RULES(dns_option_rows, NULL);
 
 static const Rule dns_rows[] = {
-        { "nameservers", LIST | EMPTY_COUNTS, .text = bad_ip, .all = check_name_servers },
-        { "searches", LIST | EMPTY_COUNTS, .text = bad_search_domain, .all = check_searches },
+        { "nameservers", LIST, .text = bad_ip, .all = check_name_servers },
+        { "searches", LIST, .text = bad_search_domain, .all = check_searches },
         { "options", LIST, .rules = &dns_option_rules },
 };
 static const Rules dns_rules = RULES(dns_rows, NULL);
@@ -155,7 +155,7 @@ static const Rules scheduling_gate_rules = RULES(scheduling_gate_rows, NULL);
 
 static const Rule alias_rows[] = {
         { "ip", REQUIRED, .text = bad_ip },
-        { "hostnames", LIST | EMPTY_COUNTS, .text = bad_dns_subdomain },
+        { "hostnames", LIST, .text = bad_dns_subdomain },
 };
 static const Rules alias_rules = RULES(alias_rows, NULL);
 

@@ -73,7 +73,7 @@ const char *bad_env_name(const char *s) {
 
 const char *bad_config_key(const char *s) {
         if (!*s || strlen(s) > 253 || !only(s, "-._"))
-                return "must be a key: at most 253 letters, digits, '-', '_' and '.'";
+                return "must be at most 253 letters, digits, '-', '_' and '.'";
         return streq(s, ".") || startswith(s, "..") ? "must not be '.' or start with '..'" : NULL;
 }
 

@@ -182,10 +182,12 @@ static bool find_tab(const yaml_parser_t *parser, const Line *line, Place *ret) 
 }
 
 /* Goes to the line with the problem. If it starts with two slashes, or the line above it does (libyaml takes that for
- * the beginning of a longer text), *ret_slashes is where the first of several such lines is; else 0:0. */
-static Line find_line(const char *text, size_t len, unsigned problem, Place *ret_slashes) {
+ * the beginning of a longer text), *ret_slashes is where the first of several such lines is; else 0:0. Slashes further
+ * to the right than the problem's line are in a block of text, unless libyaml says that the problem begins there. */
+static Line find_line(const yaml_parser_t *parser, const char *text, size_t len, Place *ret_slashes) {
         Line line = line_from(text, text + len, 1);
         Place slashes = { 0 };
+        bool anything = false; /* stands above them */
 
         for (;;) {
                 size_t indent = indentation(&line);
@@ -193,15 +195,20 @@ static Line find_line(const char *text, size_t len, unsigned problem, Place *ret
 
                 if (found && slashes.line == 0)
                         slashes = (Place){ line.number, (unsigned)indent + 1 };
-                if (line.number >= problem)
-                        break;
-                if (!found && indent < line.len)
+                if (line.number > parser->problem_mark.line) {
+                        bool begins_there = parser->context && parser->context_mark.line + 1 >= slashes.line;
+
+                        if (found || begins_there || !anything || slashes.column <= indent + 1)
+                                *ret_slashes = slashes;
+                        return line;
+                }
+                if (!found && indent < line.len) {
                         slashes = (Place){ 0 };
+                        anything |= line.start[indent] != '#';
+                }
                 if (!line_next(&line, text + len))
-                        break;
+                        return line;
         }
-        *ret_slashes = slashes;
-        return line;
 }
 
 static int explain_problem(const yaml_parser_t *parser, unsigned first_line, Place *ret_place, Err *err) {
@@ -233,7 +240,7 @@ int yaml_explain(const yaml_parser_t *parser, const char *text, size_t len, unsi
         if (parser->error == YAML_MEMORY_ERROR)
                 return err_oom(err);
         *ret_place = yaml_place(&parser->problem_mark, first_line);
-        line = find_line(text, len, (unsigned)parser->problem_mark.line + 1, &slashes);
+        line = find_line(parser, text, len, &slashes);
         if (find_tab(parser, &line, &tab)) {
                 *ret_place = (Place){ tab.line + first_line - 1, tab.column };
                 return err_set(err, -EBADMSG, "tab used for indentation; YAML allows only spaces");

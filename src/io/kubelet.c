@@ -42,7 +42,8 @@ char *kubelet_resolve(const char *dir, const char *path) {
 /* ---- the running process ---- */
 
 typedef struct Process {
-        int pid; /* 0: none */
+        int pid;            /* 0: none */
+        int64_t started_at; /* seconds since 1970, 0: not known */
         char *arguments;
         size_t len;
         char *cwd; /* or NULL */
@@ -128,6 +129,33 @@ static int consider(int proc, const char *pid, int *best, Process *p) {
         return 0;
 }
 
+/* When a process was started: ticks since boot in the 22nd field of its stat file (the 20th behind the name in
+ * brackets, which may hold blanks), and the time of the boot. */
+static int start_time(int proc, Process *p) {
+        _cleanup_free_ char *of_process = NULL, *of_system = NULL;
+        const char *field, *boot;
+        char pid[16];
+        size_t len;
+        int r;
+
+        (void)snprintf(pid, sizeof(pid), "%d", p->pid);
+        r = read_proc_file(proc, pid, "stat", &of_process, &len);
+        if (r > 0)
+                r = file_read(proc, "stat", PROC_FILE_MAX, (FileTrust){ 0 }, &of_system, &len, NULL) == -ENOMEM
+                            ? -ENOMEM
+                            : 1;
+        if (r <= 0 || !of_system)
+                return r < 0 ? r : 0;
+        field = strrchr(of_process, ')');
+        for (int i = 0; field && i < 20; i++)
+                field = strchr(field + 1, ' ');
+        boot = strstr(of_system, "\nbtime ");
+        if (field && boot)
+                p->started_at = strtoll(boot + strlen("\nbtime "), NULL, 10) +
+                                strtoll(field, NULL, 10) / sysconf(_SC_CLK_TCK);
+        return 0;
+}
+
 /* Of several the one that looks most like a kubelet, then the first. */
 static int find_process(const char *proc_dir, KubeletSettings *k, Process *ret) {
         _cleanup_fd_ int proc = file_open_at(AT_FDCWD, proc_dir, O_RDONLY | O_DIRECTORY, 0);
@@ -144,6 +172,9 @@ static int find_process(const char *proc_dir, KubeletSettings *k, Process *ret) 
                 if (r < 0)
                         return r;
         }
+        r = p.pid ? start_time(proc, &p) : 0;
+        if (r < 0)
+                return r;
         *ret = p;
         p = (Process){ 0 };
         return 0;
@@ -177,6 +208,7 @@ static int apply_flags(KubeletFlags *f, const char *cwd, KubeletSettings *k) {
         move_to(&f->hostname_override, &k->hostname_override);
         move_to(&f->node_labels, &k->node_labels);
         move_to(&f->register_with_taints, &k->register_with_taints);
+        k->static_pod_path_is_flag = f->pod_manifest_path;
         if (f->pod_manifest_path && resolve_to(cwd, f->pod_manifest_path, &k->static_pod_path) < 0)
                 return -ENOMEM;
         return resolve_to(cwd, kubeconfig, &k->kubeconfig);
@@ -210,6 +242,7 @@ static int read_flags(const KubeletPaths *paths, const Process *p, KubeletFlags 
                 return read_flags_file(paths->flags_file, f, k);
         k->running = k->known = true;
         k->pid = p->pid;
+        k->started_at = p->started_at;
         return kubelet_flags_from_arguments(p->arguments, p->len, f);
 }
 

@@ -14,6 +14,8 @@ typedef struct KubeletPaths {
 typedef struct KubeletSettings {
         bool running;
         int pid;                    /* 0 if not running */
+        int64_t started_at;         /* of the running process, seconds since 1970; 0 if not known */
+        int64_t config_changed_at;  /* the newest change of the configuration and its drop-ins; 0 if there is none */
         bool known;                 /* a running process, a flags file or a config was found */
         char *hostname_override;    /* --hostname-override as given, or NULL */
         char *node_labels;          /* --node-labels as given, several joined by commas, or NULL */
@@ -21,8 +23,9 @@ typedef struct KubeletSettings {
         Taint *config_taints;       /* registerWithTaints of config and drop-ins */
         size_t n_config_taints;
         char *static_pod_path; /* --pod-manifest-path, else staticPodPath; NULL: not set, "" never */
-        char *kubeconfig;      /* --kubeconfig / --bootstrap-kubeconfig, or NULL: no API server known */
-        char *warning;         /* something could not be read; one line, or NULL */
+        bool static_pod_path_is_flag;
+        char *kubeconfig; /* --kubeconfig / --bootstrap-kubeconfig, or NULL: no API server known */
+        char *warning;    /* something could not be read; one line, or NULL */
 } KubeletSettings;
 
 /* 0 or -ENOMEM; what is unreadable is left out and named in `warning`. Flags are read as pflag does: `--a=b`, `--a b`,

@@ -81,6 +81,7 @@ static int lay_text(const char *text, size_t len, const char *file, const char *
 /* dir: what a relative path in the file starts from. */
 static int lay_file(const char *file, bool may_be_absent, const char *dir, KubeletSettings *k) {
         _cleanup_free_ char *text = NULL;
+        struct stat st;
         size_t len;
         Err err = { 0 };
         int r = file_read(AT_FDCWD, file, JSON_SIZE_MAX, (FileTrust){ .follow = true }, &text, &len, &err);
@@ -92,6 +93,8 @@ static int lay_file(const char *file, bool may_be_absent, const char *dir, Kubel
         if (r < 0)
                 return kubelet_warn(k, "%s", err.message);
         k->known = true;
+        if (stat(file, &st) == 0 && st.st_mtim.tv_sec > k->config_changed_at)
+                k->config_changed_at = st.st_mtim.tv_sec;
         return lay_text(text, len, file, dir, k);
 }
 

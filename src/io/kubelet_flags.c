@@ -50,9 +50,8 @@ static int set_flag(KubeletFlags *f, const struct Flag *flag, const char *value)
         _cleanup_buf_ Buf text = BUF_INIT;
         char *copy;
 
-        if (flag->joins && *field && **field) {
+        if (flag->joins && *field && **field)
                 buf_printf(&text, "%s,", *field);
-        }
         buf_str(&text, value);
         copy = buf_take(&text, NULL);
         if (!copy)
@@ -167,7 +166,6 @@ static bool find_variable(const char *text, const char *name, Buf *value) {
                 } else if (*text == '#' || *text == ';') {
                         text = strchrnul(text, '\n');
                 } else {
-                        buf_reset(&ignored);
                         text = unquote(text, "\n", &ignored);
                 }
         }

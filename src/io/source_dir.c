@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 enum { SOURCES_VERSION = 1, READ_TRIES = 3 };
@@ -43,6 +44,12 @@ static int read_file(int dir_fd, const char *name, bool strict, Objects *o) {
         return objects_add_unreadable(o, name, why.message);
 }
 
+/* What one reading of the directory found out about it. */
+typedef struct Reading {
+        bool changing; /* entries came or went meanwhile */
+        ino_t inode;   /* 0: not opened */
+} Reading;
+
 static bool same_time(struct timespec a, struct timespec b) {
         return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
@@ -56,7 +63,7 @@ static bool unchanged(int fd, const char *path, const struct stat *before) {
                named.st_ino == after.st_ino;
 }
 
-static int read_files(int fd, const char *path, bool strict, Objects *o, bool *ret_changing, Err *why) {
+static int read_files(int fd, const char *path, bool strict, Objects *o, Reading *ret, Err *why) {
         _cleanup_names_ Names names = { 0 };
         struct stat before;
         int r;
@@ -69,30 +76,30 @@ static int read_files(int fd, const char *path, bool strict, Objects *o, bool *r
         r = names_read(fd, is_source_name, &names);
         if (r < 0)
                 return err_errno(why, r, "%s", path);
-        *ret_changing = false;
+        *ret = (Reading){ .inode = before.st_ino };
         for (size_t i = 0; i < names.n; i++) {
                 r = read_file(fd, names.items[i], strict, o);
                 if (r == -ENOENT) {
-                        *ret_changing = true;
+                        ret->changing = true;
                         r = objects_add_unreadable(o, names.items[i], "the file went away while it was read");
                 }
                 if (r < 0)
                         return r;
         }
-        *ret_changing |= !unchanged(fd, path, &before);
+        ret->changing |= !unchanged(fd, path, &before);
         return 0;
 }
 
 /* Reads everything once. A directory that cannot be read is a result. */
-static int read_once(const char *path, bool strict, LocalSnapshot *s, bool *ret_changing) {
+static int read_once(const char *path, bool strict, LocalSnapshot *s, Reading *ret) {
         /* A link in the last place is allowed, as for any directory above: what it leads to is checked. */
         _cleanup_fd_ int fd = file_open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
         Err why = { 0 };
         int r;
 
-        *ret_changing = false;
+        *ret = (Reading){ 0 };
         if (fd >= 0)
-                r = read_files(fd, path, strict, &s->objects, ret_changing, &why);
+                r = read_files(fd, path, strict, &s->objects, ret, &why);
         else
                 r = err_errno(&why, fd, "%s", path);
         if (r == -ENOMEM)
@@ -105,23 +112,24 @@ static int read_once(const char *path, bool strict, LocalSnapshot *s, bool *ret_
         return s->error ? 0 : -ENOMEM;
 }
 
-static int read_directory(const char *path, bool strict, LocalSnapshot *s) {
-        bool changing = true;
+static int read_directory(const char *path, bool strict, LocalSnapshot *s, ino_t *ret_inode) {
+        Reading reading = { .changing = true };
         int r;
 
-        for (int i = 0; i < READ_TRIES && changing; i++) {
+        for (int i = 0; i < READ_TRIES && reading.changing; i++) {
                 local_snapshot_done(s);
-                r = read_once(path, strict, s, &changing);
+                r = read_once(path, strict, s, &reading);
                 if (r < 0)
                         return r;
         }
         r = objects_finish(&s->objects);
         if (r < 0)
                 return r;
-        s->complete = s->read && !changing;
+        *ret_inode = reading.inode;
+        s->complete = s->read && !reading.changing;
         for (size_t i = 0; i < s->objects.n_files; i++)
                 s->complete &= s->objects.files[i].complete;
-        if (changing) {
+        if (reading.changing) {
                 s->error = strdup("the directory changed again and again while it was read");
                 return s->error ? 0 : -ENOMEM;
         }
@@ -138,7 +146,8 @@ static bool is_sorted(const cJSON *files) {
         return true;
 }
 
-/* {"files":{"flannel.yaml":[<object>,...]},"version":1}; NULL where there is none that can be used. */
+/* {"directory":"<inode>","files":{"flannel.yaml":[<object>,...]},"version":1}; NULL where there is none that can be
+ * used. */
 static int parse_last_good(const char *text, size_t len, cJSON **ret) {
         _cleanup_json_ cJSON *root = NULL;
         const cJSON *files;
@@ -354,11 +363,12 @@ static void add_file(const Objects *o, size_t file, const char *name, const cJSO
 }
 
 /* Both lists of files are sorted by bytes. */
-static int make_sources(const Objects *o, const cJSON *files, Buf *text) {
+static int make_sources(const Objects *o, ino_t inode, const cJSON *files, Buf *text) {
         const cJSON *last = files ? files->child : NULL;
         bool first = true;
 
-        buf_str(text, "{\"files\":{");
+        /* The inode alone: the number of a device may be another one after a reboot. */
+        buf_printf(text, "{\"directory\":\"%ju\",\"files\":{", (uintmax_t)inode);
         for (size_t i = 0; i < o->n_files || last;) {
                 const char *name = i < o->n_files ? o->files[i].name : NULL;
                 int order = !name ? 1 : !last ? -1 : strcmp(name, last->string);
@@ -370,18 +380,16 @@ static int make_sources(const Objects *o, const cJSON *files, Buf *text) {
                         last = last->next;
         }
         buf_printf(text, "},\"version\":%d}", SOURCES_VERSION);
-        return text->failed ? -ENOMEM : first ? 0 : 1;
+        return text->failed ? -ENOMEM : 0;
 }
 
-static int renew_sources(LocalSnapshot *s, const cJSON *files, const char *last_good, size_t last_good_len) {
+static int renew_sources(LocalSnapshot *s, ino_t inode, const cJSON *files, const char *last_good,
+                         size_t last_good_len) {
         _cleanup_buf_ Buf text = BUF_INIT;
-        int r = make_sources(&s->objects, files, &text);
+        int r = make_sources(&s->objects, inode, files, &text);
 
         if (r < 0)
                 return r;
-        /* Nothing, and nothing before. */
-        if (r == 0 && !last_good)
-                return 0;
         if (last_good && text.len == last_good_len && memcmp(text.data, last_good, text.len) == 0)
                 return 0;
         s->sources = buf_take(&text, &s->sources_len);
@@ -390,14 +398,36 @@ static int renew_sources(LocalSnapshot *s, const cJSON *files, const char *last_
 
 /* ---- all of it ---- */
 
+/* A directory that is not mounted, or was moved away, looks like an empty one. What was defined in another directory is
+ * not removed because this one has nothing to say. */
+static int refuse_replaced(const char *dir, ino_t inode, const cJSON *root, LocalSnapshot *s) {
+        const char *last = json_string(root, "directory");
+        const cJSON *files = json_get(root, "files");
+        char now[32];
+
+        (void)snprintf(now, sizeof(now), "%ju", (uintmax_t)inode);
+        if (!last || streq(last, now) || !files || !files->child)
+                return 0;
+        s->read = s->complete = false;
+        s->replaced = true;
+        if (asprintf(&s->error, "%s: is another directory than the one last read, and defines nothing", dir) < 0) {
+                s->error = NULL;
+                return -ENOMEM;
+        }
+        return 0;
+}
+
 static int read_all(const char *dir, bool strict, const char *last_good, size_t last_good_len, LocalSnapshot *s) {
         _cleanup_json_ cJSON *root = NULL;
         cJSON *files = NULL;
-        int r = read_directory(dir, strict, s);
+        ino_t inode = 0;
+        int r = read_directory(dir, strict, s, &inode);
 
-        /* A complete directory has said everything: what was good last is not even looked at. */
-        if (r == 0 && !s->complete)
+        /* A complete directory that defines something has said everything: what was good last is not even looked at. */
+        if (r == 0 && (!s->complete || s->objects.n_objects == 0))
                 r = parse_last_good(last_good, last_good_len, &root);
+        if (r == 0 && s->complete && root)
+                r = refuse_replaced(dir, inode, root, s);
         if (r < 0)
                 return r;
         files = json_get_mutable(root, "files");
@@ -405,7 +435,7 @@ static int read_all(const char *dir, bool strict, const char *last_good, size_t 
                 prune(s, files);
         /* Before the stand-ins are among the objects. */
         if (s->read)
-                r = renew_sources(s, files, last_good, last_good_len);
+                r = renew_sources(s, inode, files, last_good, last_good_len);
         return r == 0 ? stand_in(s, files) : r;
 }
 

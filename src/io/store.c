@@ -47,7 +47,10 @@ static int open_manifest_dir(Store *s, Err *err) {
                 r = flock(s->manifest_fd, LOCK_EX | LOCK_NB);
         while (r < 0 && errno == EINTR);
         if (r < 0 && errno == EWOULDBLOCK)
-                return err_set(err, -EBUSY, "another daemonlet works on %s", s->manifest_dir);
+                return err_set(err, -EBUSY,
+                               "another daemonlet works on %s; to make a running agent look again: systemctl reload "
+                               "daemonlet",
+                               s->manifest_dir);
         return r < 0 ? err_errno(err, -errno, "cannot lock %s", s->manifest_dir) : 0;
 }
 
@@ -164,7 +167,7 @@ static int open_sub_dir(const Store *s, const char *name, int *ret_fd, Err *err)
         return *ret_fd < 0 ? err_errno(err, *ret_fd, "state directory %s/%s", s->state_dir, name) : 0;
 }
 
-static bool same_dir(int fd, const char *path) {
+bool store_same_dir(int fd, const char *path) {
         struct stat opened, named;
 
         return fstat(fd, &opened) == 0 && stat(path, &named) == 0 && opened.st_dev == named.st_dev &&
@@ -172,9 +175,9 @@ static bool same_dir(int fd, const char *path) {
 }
 
 int store_check_stale(const Store *s, Err *err) {
-        if (!same_dir(s->manifest_fd, s->manifest_dir))
+        if (!store_same_dir(s->manifest_fd, s->manifest_dir))
                 return err_set(err, -ESTALE, "%s is another directory than the one that was opened", s->manifest_dir);
-        if (s->state_fd >= 0 && !same_dir(s->state_fd, s->state_dir))
+        if (s->state_fd >= 0 && !store_same_dir(s->state_fd, s->state_dir))
                 return err_set(err, -ESTALE, "%s is another directory than the one that was opened", s->state_dir);
         return 0;
 }
@@ -321,7 +324,7 @@ int store_load_index(Store *s, Err *err) {
 }
 
 int store_save_index(Store *s, bool *changed, Err *err) {
-        bool empty = s->index.n == 0 && s->index.n_tombstones == 0 && !s->index.node_name;
+        bool empty = s->index.n == 0 && s->index.n_tombstones == 0 && !s->index.node_name && !s->index.manifest_dir;
         _cleanup_free_ char *text = NULL;
         size_t len;
 

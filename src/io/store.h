@@ -5,7 +5,7 @@
  *   manifests/<file>   the bytes last written for each manifest (0600)
  *   next/<file>        the bytes about to be written; renamed to manifests/<file> once the manifest stands
  *   quarantine/<stamp>-<n>-<file>   what was moved out of the manifest directory (the newest 64 are kept)
- *   index.json         origins, tombstones, the node's name, the machine id
+ *   index.json         origins, tombstones, the node's name, the machine id, the manifest directory's path
  *   sources.json       the last good objects of each local file
  * A damaged index or sources file is moved aside (".damaged") and reported; state lost never changes a manifest.
  * A directory that cannot be moved to the quarantine (another file system) becomes `.daemonlet-quarantine-*` where it
@@ -62,7 +62,8 @@ typedef struct StoreResult {
  * left something. CREATE never overwrites: what appeared since the scan makes it fail with -EEXIST. now: seconds,
  * realtime, for tombstones and quarantine names. 0, or the first failure's errno with its message (all steps were
  * tried; some failures, as of a copy for the quarantine, do not make their step fail). -ESTALE as store_scan: nothing
- * was done. */
+ * was done. An entry that the last scan could not read is a failure too, since nothing could be decided about it. When
+ * nothing failed and the manifests were written to another directory before, ours go from there. */
 int store_apply(Store *s, const Plan *plan, int64_t now, StoreResult *ret, Err *err);
 
 /* Remembers the node's name. Writes only if it changed. */

@@ -423,6 +423,12 @@ static void settle(Apply *a) {
         if (a->next_changed)
                 resolve_next(a);
         index_expire(&a->s->index, a->now);
+        if (a->first == 0) {
+                r = store_leave_former(a->s, &why);
+                if (r < 0)
+                        note(a, r, why.message);
+                why = (Err){ 0 };
+        }
         r = store_save_index(a->s, &a->state_changed, &why);
         if (r < 0)
                 note(a, r, why.message);
@@ -431,6 +437,18 @@ static void settle(Apply *a) {
         r = quarantine_trim(a->s, &why);
         if (r < 0)
                 note(a, r, why.message);
+}
+
+/* The plan left it alone; that must not look as if all were well. */
+static void note_unreadable(Apply *a) {
+        const Scan *scan = &a->s->scan;
+        Err why = { 0 };
+
+        if (scan->unreadable < 0)
+                note(a,
+                     err_errno(&why, scan->unreadable, "cannot read %s/%s, so nothing was done about it",
+                               a->s->manifest_dir, scan->unreadable_file),
+                     why.message);
 }
 
 int store_apply(Store *s, const Plan *plan, int64_t now, StoreResult *ret, Err *err) {
@@ -446,6 +464,7 @@ int store_apply(Store *s, const Plan *plan, int64_t now, StoreResult *ret, Err *
         r = store_check_stale(s, err);
         if (r < 0)
                 return r;
+        note_unreadable(&a);
         resolve_next(&a);
         prepare(&a);
         carry_out(&a);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of the store share: store.c (directories, lock), store_state.c (index), store_scan.c (facts),
- * store_apply.c (steps), store_quarantine.c (moving out). */
+ * store_apply.c (steps), store_quarantine.c (moving out), store_former.c (a former manifest directory). */
 #pragma once
 
 #include "io/file.h"
@@ -35,6 +35,7 @@ typedef struct IndexEntry {
 
 typedef struct Index {
         char *node_name;     /* NULL: not known on this machine */
+        char *manifest_dir;  /* where the manifests were written; NULL: nowhere yet */
         IndexEntry *entries; /* sorted by file */
         size_t n, cap;
         PlanTombstone *tombstones; /* all pointers owned */
@@ -64,6 +65,8 @@ char *index_text(const Index *index, const char *machine_id, size_t *ret_len);
 typedef struct Scan {
         PlanEntry *present; /* all pointers owned, as below */
         size_t n_present, cap_present;
+        int unreadable; /* why the first entry that could not be read could not, or 0 */
+        const char *unreadable_file;
         PlanWritten *written;
         size_t n_written, cap_written;
         PlanTombstone *tombstones;
@@ -86,6 +89,9 @@ struct Store {
 /* Adds a sentence to the next scan's warning. */
 void store_warn(Store *s, const char *format, ...) _printf_(2, 3);
 
+/* Whether the path names the directory that is open. */
+bool store_same_dir(int fd, const char *path);
+
 /* -ESTALE if a path names another directory than the one that is open. */
 int store_check_stale(const Store *s, Err *err);
 
@@ -101,6 +107,10 @@ int store_write_state(Store *s, int dir_fd, const char *name, const char *bytes,
 int store_holds(int dir_fd, const char *name, const char *bytes, size_t len);
 
 void scan_done(Scan *scan);
+
+/* Removes our manifests from the directory that they were written to before the configuration named another, and notes
+ * the present one in the index. For the end of a plan in which nothing failed. */
+int store_leave_former(Store *s, Err *err);
 
 /* ---- quarantine ---- */
 

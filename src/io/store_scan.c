@@ -68,7 +68,8 @@ static int read_regular(int dir_fd, const char *name, struct stat *st, PlanEntry
         return e->kind == ENTRY_REGULAR ? read_bytes(fd, st, e) : 0;
 }
 
-static int read_entry(int dir_fd, const char *name, PlanEntry *e) {
+/* ret_why: 0, or why the entry is unreadable. */
+static int read_entry(int dir_fd, const char *name, PlanEntry *e, int *ret_why) {
         struct stat st;
         int r = 0;
 
@@ -81,6 +82,7 @@ static int read_entry(int dir_fd, const char *name, PlanEntry *e) {
                 r = read_link_target(dir_fd, name, e);
         if (r == -ENOENT || r == -ENOMEM)
                 return r;
+        *ret_why = r;
         e->unreadable = r < 0;
         e->mode_wrong = e->kind == ENTRY_REGULAR && manifest_name_is_ours(name) &&
                         ((st.st_mode & 07777) != 0600 || st.st_uid != geteuid());
@@ -89,11 +91,11 @@ static int read_entry(int dir_fd, const char *name, PlanEntry *e) {
 
 static int add_entry(int dir_fd, const char *name, Scan *scan) {
         PlanEntry e = { 0 };
-        int r;
+        int r, why = 0;
 
         if (!ARRAY_GROW(scan->present, scan->n_present, scan->cap_present))
                 return -ENOMEM;
-        r = read_entry(dir_fd, name, &e);
+        r = read_entry(dir_fd, name, &e, &why);
         if (r == -ENOENT) /* gone since its name was read */
                 return 0;
         if (r < 0)
@@ -107,6 +109,10 @@ static int add_entry(int dir_fd, const char *name, Scan *scan) {
                 return -ENOMEM;
         }
         scan->present[scan->n_present++] = e;
+        if (why < 0 && scan->unreadable == 0) {
+                scan->unreadable = why;
+                scan->unreadable_file = e.file;
+        }
         return 0;
 }
 

@@ -34,6 +34,7 @@ void index_done(Index *index) {
         free(index->entries);
         tombstones_free(index->tombstones, index->n_tombstones);
         free(index->node_name);
+        free(index->manifest_dir);
         *index = (Index){ 0 };
 }
 
@@ -222,6 +223,7 @@ static int parse_tombstone(const cJSON *json, Index *index) {
 
 static int parse_tree(const cJSON *root, const char *machine_id, Index *index) {
         const char *machine = json_string(root, "machineId"), *node_name = json_string(root, "nodeName");
+        const char *manifest_dir = json_string(root, "manifestDir");
         int64_t version;
         int r;
 
@@ -235,6 +237,11 @@ static int parse_tree(const cJSON *root, const char *machine_id, Index *index) {
                 r = parse_tombstone(t, index);
                 if (r < 0)
                         return r;
+        }
+        if (manifest_dir) {
+                index->manifest_dir = strdup(manifest_dir);
+                if (!index->manifest_dir)
+                        return -ENOMEM;
         }
         /* A disk that was cloned brings another machine's name with it. */
         if (node_name && streq(str_or_empty(machine), machine_id)) {
@@ -313,6 +320,7 @@ char *index_text(const Index *index, const char *machine_id, size_t *ret_len) {
         if (!json_add(root, "manifests", TAKE_PTR(manifests)) || !json_add(root, "tombstones", TAKE_PTR(tombstones)) ||
             !json_add(root, "version", json_new_int(INDEX_VERSION)) ||
             !json_add_string(root, "machineId", machine_id) ||
+            (index->manifest_dir && !json_add_string(root, "manifestDir", index->manifest_dir)) ||
             (index->node_name && !json_add_string(root, "nodeName", index->node_name)))
                 return NULL;
         return json_canonical_text(root, ret_len);

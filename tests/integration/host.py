@@ -39,7 +39,7 @@ class Host(unittest.TestCase):
         os.umask(0o022)
         self.sources, self.manifests = self.dir / "daemonsets.d", self.dir / "manifests"
         self.state, self.conf, self.node = self.dir / "state", self.dir / "daemonlet.conf", self.dir / "node.json"
-        for d in (self.sources, self.manifests):
+        for d in (self.sources, self.manifests, self.dir / "proc"):
             d.mkdir()
         self.configure()
         self.set_node(NODE)
@@ -51,7 +51,7 @@ class Host(unittest.TestCase):
         shutil.rmtree(self.dir)
 
     def configure(self, **sections):
-        text = {"kubelet": {"manifest_dir": self.manifests, "proc_dir": self.dir / "no-proc",
+        text = {"kubelet": {"manifest_dir": self.manifests, "proc_dir": self.dir / "proc",
                             "config": self.dir / "no-config", "flags_file": self.dir / "no-flags"},
                 "daemonsets": {"dir": self.sources}, "agent": {"state_dir": self.state, "runtime_dir": self.dir / "run"}}
         for section, keys in sections.items():

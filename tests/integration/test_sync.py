@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """sync with the real binary: what is written, kept, restored, replaced, removed, quarantined and reported."""
-import fcntl, json, os, subprocess
+import fcntl, hashlib, json, os, shutil, subprocess, uuid
 
 from host import Host, daemonset, main
 
@@ -382,6 +382,49 @@ class Sync(Host):
         row = self.sync(status=1)["kube-system/one"]
         self.assertEqual((row.state, row.reason), ("Refused", "UnsupportedVolume"))
         self.assertIn("volumes[0].persistentVolumeClaim", row.message)
+
+    def test_what_another_renderer_wrote_stays(self):
+        """A standing manifest of the same input is kept, whatever the present renderer would write."""
+        self.source("a.json", daemonset("one"))
+        mine = self.sync()["kube-system/one"].revision
+        other = self.pod("one")
+        other["spec"]["terminationGracePeriodSeconds"] = 77
+        uid, _ = other["metadata"].pop("uid"), other["metadata"]["annotations"].pop("daemonlet.io/revision")
+        content = json.dumps(other, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        revision = hashlib.sha256(content).hexdigest()[:16]
+        digest = bytearray(hashlib.sha256(b"daemonlet/v1\nnode-1\n" + content).digest()[:16])
+        digest[6], digest[8] = digest[6] & 0x0f | 0x80, digest[8] & 0x3f | 0x80
+        other["metadata"]["uid"] = str(uuid.UUID(bytes=bytes(digest)))
+        self.assertNotEqual(other["metadata"]["uid"], uid)
+        other["metadata"]["annotations"]["daemonlet.io/revision"] = revision
+        theirs = json.dumps(other, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
+        for remembered in (True, False):
+            with self.subTest(remembered=remembered):
+                self.path("one").write_text(theirs)
+                if remembered:
+                    (self.state / "manifests" / self.path("one").name).write_text(theirs)
+                else:
+                    shutil.rmtree(self.state)
+                row = self.sync()["kube-system/one"]
+                self.assertEqual((row.state, row.reason, row.revision), ("Written", "StaleRender", revision))
+                self.assertEqual(self.path("one").read_text(), theirs)
+        row = self.sync("--rerender")["kube-system/one"]
+        self.assertEqual((row.reason, row.revision), ("Fits", mine))
+
+    def test_identity_as_worked_out_here(self):
+        self.source("a.json", daemonset("one"))
+        self.sync()
+        pod = self.pod("one")
+        uid, revision = pod["metadata"].pop("uid"), pod["metadata"]["annotations"].pop("daemonlet.io/revision")
+        content = json.dumps(pod, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        self.assertEqual(revision, hashlib.sha256(content).hexdigest()[:16])
+        digest = hashlib.sha256(b"daemonlet/v1\nnode-1\n" + content).hexdigest()
+        self.assertEqual(uid.replace("-", "")[:12], digest[:12])
+        self.assertEqual(uuid.UUID(uid).version, 8)
+        template = daemonset("one")["spec"]["template"]
+        preimage = json.dumps({"config": {}, "daemonset": "kube-system/one", "template": template, "values": {}},
+                              sort_keys=True, separators=(",", ":")).encode()
+        self.assertEqual(pod["metadata"]["annotations"]["daemonlet.io/input"], hashlib.sha256(preimage).hexdigest()[:32])
 
     def test_moving_the_manifest_directory(self):
         self.source("a.json", daemonset("one"))

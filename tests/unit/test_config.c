@@ -183,7 +183,7 @@ static void long_values_come_through_whole(void **state) {
 
                 buf_str(&value, "/");
                 for (size_t i = 1; i < n; i++)
-                        buf_char(&value, "abc/def=ghi:jkl;mno#pqr"[i % 23]);
+                        buf_char(&value, "abc/def=ghi:jkl;mno#pqr"[(i + n) % 23]);
                 buf_printf(&text, "[daemonsets]\ndir = %s\n[node]\nname = last\n", buf_text(&value));
                 assert_int_equal(config_init(&c), 0);
                 if (read_into(&c, buf_text(&text), &err) < 0)

@@ -156,6 +156,8 @@ static const struct FlagRow {
         { "kubelet --hostname-override=a --hostname-override=b",
           "hostname_override b\nnode_labels -\nregister_with_taints -\n" NO_PATHS },
         { "kubelet --hostname_override a", "hostname_override a\nnode_labels -\nregister_with_taints -\n" NO_PATHS },
+        { "kubelet --hostname_override a --node_labels=a=b",
+          "hostname_override a\nnode_labels a=b\nregister_with_taints -\n" NO_PATHS },
         { "kubelet --hostname-overrides=a --hostname-overrid=b", NOTHING NO_PATHS },
         { "kubelet -hostname-override=a hostname-override=a", NOTHING NO_PATHS },
         { "kubelet -- --hostname-override=a", NOTHING NO_PATHS },
@@ -426,6 +428,23 @@ static void out_of_memory_leaves_nothing(void **state) {
         (void)test_oom(read_body, h);
 }
 
+static void the_start_of_the_kubelet_is_known(void **state) {
+        Host *h = *state;
+        _cleanup_kubelet_settings_ KubeletSettings k;
+        const struct timespec changed[2] = { { .tv_sec = 5000 }, { .tv_sec = 5000 } };
+
+        put_process(h, "700", "kubelet\n", "/usr/bin/kubelet");
+        /* The name in brackets may hold blanks and brackets; the 22nd field is the start, in ticks since boot. */
+        put_text(h, "proc/700/stat", "700 (kube) let) S 1 700 700 0 -1 0 0 0 0 0 1 2 0 0 20 0 1 0 12300 9 9 9\n");
+        put_text(h, "proc/stat", "cpu 1 2 3\nbtime 1000000\nprocesses 1\n");
+        put_text(h, "config.yaml", "kind: KubeletConfiguration\nstaticPodPath: /m\n");
+        assert_int_equal(utimensat(AT_FDCWD, h->config, changed, 0), 0);
+        assert_int_equal(read_settings(h, &k), 0);
+        assert_int_equal(k.started_at, 1000000 + 12300 / sysconf(_SC_CLK_TCK));
+        assert_int_equal(k.config_changed_at, 5000);
+        assert_false(k.static_pod_path_is_flag);
+}
+
 #define on_host(f) cmocka_unit_test_setup_teardown(f, host_setup, host_teardown)
 
 int main(void) {
@@ -443,6 +462,7 @@ int main(void) {
                 on_host(drop_ins_are_laid_over_in_byte_order),
                 on_host(what_cannot_be_used_is_named),
                 on_host(broken_and_missing_files_are_named),
+                on_host(the_start_of_the_kubelet_is_known),
                 cmocka_unit_test(flags_files_are_read),
                 cmocka_unit_test(a_second_reading_replaces_the_first),
                 on_host(out_of_memory_leaves_nothing),

@@ -52,13 +52,13 @@ static void case_row(void **state) {
 
 /* ---- the canonical bytes ---- */
 
-#define META(name) "metadata: {name: " name ", namespace: n}\n"
+#define META(name) "metadata: {name: " name ", namespace: ns}\n"
 #define DAEMONSET(api, spec, pod)                                                                                      \
         "apiVersion: " api "\nkind: DaemonSet\n" META(                                                                 \
                 "d") "spec:\n  " spec "\n  template:\n"                                                                \
                      "    metadata: {labels: {a: b}}\n    spec: {containers: [{name: c, image: i}]" pod "}\n"
 #define SELECTOR "selector: {matchLabels: {a: b}}"
-#define META_BYTES(name) "\"metadata\":{\"name\":\"" name "\",\"namespace\":\"n\"}"
+#define META_BYTES(name) "\"metadata\":{\"name\":\"" name "\",\"namespace\":\"ns\"}"
 #define DAEMONSET_BYTES(pod)                                                                                                        \
         "{\"apiVersion\":\"apps/v1\",\"kind\":\"DaemonSet\"," META_BYTES(                                                           \
                 "d") ",\"spec\":{\"selector\":{\"matchLabels\":{\"a\":\"b\"}},\"template\":{\"metadata\":{\"labels\":{\"a\":\"b\"}" \
@@ -84,11 +84,11 @@ static const struct BytesRow {
         { "status is dropped", DAEMONSET("apps/v1", SELECTOR, "") "status: {desiredNumberScheduled: 1}\n",
           DAEMONSET_BYTES("") },
         { "metadata keeps what says what it is",
-          "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: n, labels: {a: b}, annotations: {x: w}, uid: "
+          "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: ns, labels: {a: b}, annotations: {x: w}, uid: "
           "u, resourceVersion: '5', generation: 2, creationTimestamp: '2020-01-01T00:00:00Z', finalizers: [a/b], "
           "managedFields: [], ownerReferences: [], generateName: g}\n",
           "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"annotations\":{\"x\":\"w\"},\"labels\":{"
-          "\"a\":\"b\"},\"name\":\"c\",\"namespace\":\"n\"}}" },
+          "\"a\":\"b\"},\"name\":\"c\",\"namespace\":\"ns\"}}" },
         { "no namespace is default", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
           "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"c\",\"namespace\":\"default\"}}" },
         { "an empty namespace is default", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: ''}\n",
@@ -106,7 +106,7 @@ static const struct BytesRow {
           "apiVersion: v1\nkind: Secret\n" META("s") "data:\n  a: |\n    AA\n    AA\n",
           "{\"apiVersion\":\"v1\",\"data\":{\"a\":\"AAAA\"},\"kind\":\"Secret\"," META_BYTES("s") "}" },
         { "an item of a typed list gets its kind",
-          "apiVersion: v1\nkind: SecretList\nitems: [{metadata: {name: s, namespace: n}}]\n",
+          "apiVersion: v1\nkind: SecretList\nitems: [{metadata: {name: s, namespace: ns}}]\n",
           "{\"apiVersion\":\"v1\",\"kind\":\"Secret\"," META_BYTES("s") "}" },
 };
 
@@ -145,7 +145,7 @@ static void definitions_that_differ_are_all_refused(void **state) {
         read_text(&o, "a.yaml", CONFIGMAP("c", "k: v") "---\n" CONFIGMAP("other", "k: v"));
         read_text(&o, "b.yaml", CONFIGMAP("other", "k: v"));
         read_text(&o, "c.yaml", "\n" CONFIGMAP("c", "k: w"));
-        assert_non_null(objects_find(&o, OBJECT_CONFIGMAP, "n", "c"));
+        assert_non_null(objects_find(&o, OBJECT_CONFIGMAP, "ns", "c"));
         assert_int_equal(objects_finish(&o), 0);
         assert_int_equal(o.objects[0].reason, REASON_DefinedTwice);
         assert_int_equal(o.objects[3].reason, REASON_DefinedTwice);
@@ -155,7 +155,7 @@ static void definitions_that_differ_are_all_refused(void **state) {
         assert_false(o.files[0].complete);
         assert_true(o.files[1].complete);
         assert_false(o.files[2].complete);
-        assert_null(objects_find(&o, OBJECT_CONFIGMAP, "n", "c"));
+        assert_null(objects_find(&o, OBJECT_CONFIGMAP, "ns", "c"));
 }
 
 static void equal_definitions_count_once(void **state) {
@@ -169,10 +169,10 @@ static void equal_definitions_count_once(void **state) {
         assert_int_equal(o.objects[2].same_as, 1);
         assert_int_equal(o.objects[2].reason, REASON_None);
         assert_true(o.files[1].complete);
-        assert_ptr_equal(objects_find(&o, OBJECT_CONFIGMAP, "n", "c"), &o.objects[1]);
-        assert_null(objects_find(&o, OBJECT_SECRET, "n", "c"));
+        assert_ptr_equal(objects_find(&o, OBJECT_CONFIGMAP, "ns", "c"), &o.objects[1]);
+        assert_null(objects_find(&o, OBJECT_SECRET, "ns", "c"));
         assert_null(objects_find(&o, OBJECT_CONFIGMAP, "m", "c"));
-        assert_null(objects_find(&o, OBJECT_CONFIGMAP, "n", "d"));
+        assert_null(objects_find(&o, OBJECT_CONFIGMAP, "ns", "d"));
 }
 
 static void three_definitions_name_every_place(void **state) {
@@ -218,11 +218,11 @@ static void an_invalid_object_is_not_found(void **state) {
 
         (void)state;
         read_text(&o, "a", CONFIGMAP("c", "'a b': v"));
-        assert_null(objects_find(&o, OBJECT_CONFIGMAP, "n", "c"));
+        assert_null(objects_find(&o, OBJECT_CONFIGMAP, "ns", "c"));
         read_text(&o, "b", CONFIGMAP("c", "a: v"));
         assert_int_equal(objects_finish(&o), 0);
         assert_int_equal(o.objects[0].reason, REASON_Invalid);
-        assert_ptr_equal(objects_find(&o, OBJECT_CONFIGMAP, "n", "c"), &o.objects[1]);
+        assert_ptr_equal(objects_find(&o, OBJECT_CONFIGMAP, "ns", "c"), &o.objects[1]);
         assert_false(o.files[0].complete);
         assert_true(o.files[1].complete);
 }
@@ -418,6 +418,9 @@ static int read_all(void *user) {
         _cleanup_objects_ Objects o = { 0 };
         int r = objects_read(&o, "first", text, strlen(text), true);
 
+        /* Nothing half-read stays. */
+        if (r < 0)
+                assert_true(o.n_files + o.n_objects + o.n_skipped == 0);
         if (r == 0)
                 r = objects_read(&o, "second", text, strlen(text), false);
         if (r == 0)

@@ -216,6 +216,20 @@ static void input_is_that_of_the_rendered_pod(void **state) {
         assert_string_not_equal(there.uid, here.uid);
 }
 
+static void input_sees_secret_env_of_init_containers(void **state) {
+        _cleanup_free_ char *bytes = template_bytes(
+                NULL, "\"initContainers\":[{\"name\":\"i\",\"envFrom\":[{\"secretRef\":{\"name\":\"s\"}}]}]", NULL);
+        Object object = daemonset(bytes);
+        RenderOptions o = options();
+        char refused[INPUT_HEX + 1], inlined[INPUT_HEX + 1];
+
+        (void)state;
+        assert_int_equal(render_input(&object, &o, refused), 0);
+        o.secret_env_inline = true;
+        assert_int_equal(render_input(&object, &o, inlined), 0);
+        assert_string_not_equal(refused, inlined);
+}
+
 static void input_sees_what_is_dropped(void **state) {
         _cleanup_free_ char *a = template_bytes(NULL, "\"nodeSelector\":{\"a\":\"b\"}", NULL),
                             *b = template_bytes(NULL, NULL, NULL);
@@ -299,6 +313,7 @@ int main(void) {
         ADD("pod", annotations_leave_room_for_those_of_the_kubelet);
         ADD("pod", several_refusals_are_named_and_counted);
         ADD("input", input_is_that_of_the_rendered_pod);
+        ADD("input", input_sees_secret_env_of_init_containers);
         ADD("input", input_sees_what_is_dropped);
         ADD("memory", out_of_memory);
         return _cmocka_run_group_tests("render pod", tests, n_tests, NULL, NULL);
