@@ -152,9 +152,8 @@ static int claim_bystander(Ports *p, PlanItem *it) {
 static int claim_tombstones(Ports *p, const PlanFacts *f) {
         for (size_t i = 0; i < f->n_tombstones; i++) {
                 const PlanTombstone *t = &f->tombstones[i];
-                /* A clock that went back must not free the port early. */
-                int64_t removed_at = f->now < t->removed_at ? f->now : t->removed_at;
-                bool over = f->now - removed_at >= t->grace + TERMINATION_SLACK;
+                /* A clock that went back frees no port early: then the difference is negative. */
+                bool over = f->now - t->removed_at >= t->grace + TERMINATION_SLACK;
                 int r;
 
                 if (t->witness == WITNESS_GONE || (t->witness == WITNESS_UNKNOWN && over))

@@ -116,8 +116,7 @@ static void report_no_string(Check *c, const cJSON *item, const Step *step, Sche
                 report(c, DIAG_ERROR, item, step, "must be %s, is a number here: quote it", wanted[kind]);
         else if (cJSON_IsBool(item))
                 report(c, DIAG_ERROR, item, step,
-                       "must be %s, is a boolean: quote it (unquoted true, false, yes, no, on, off, y and n are "
-                       "booleans in YAML)",
+                       "must be %s, is a boolean: quote it (unquoted true, false, yes, no, on and off are booleans in YAML)",
                        wanted[kind]);
         else
                 report_hidden(c, item, step, wanted[kind]);
@@ -213,7 +212,18 @@ static bool is_padded_quantity(const char *text) {
         return schema_is_quantity(trimmed);
 }
 
-static void check_scalar(Check *c, const cJSON *item, SchemaKind kind, const Step *step) {
+/* y and n are booleans to Kubernetes' YAML reader but to few others: as a name or a value they are evidently text. */
+static bool is_letter(const cJSON *item) {
+        return cJSON_IsBool(item) && item->valuestring;
+}
+
+static void make_letter(Check *c, cJSON *item, const Step *step) {
+        item->type = (item->type & ~0xff) | cJSON_String;
+        report(c, DIAG_WARNING, item, step,
+               "is an unquoted y or n, taken for text here: quote it, Kubernetes reads a boolean");
+}
+
+static void check_scalar(Check *c, cJSON *item, SchemaKind kind, const Step *step) {
         const char *text = str_or_empty(item->valuestring);
         bool good;
 
@@ -229,7 +239,9 @@ static void check_scalar(Check *c, const cJSON *item, SchemaKind kind, const Ste
                         report_wrong(c, item, step, wanted[kind], "");
                 return;
         case SCHEMA_STRING:
-                if (!cJSON_IsString(item))
+                if (is_letter(item))
+                        make_letter(c, item, step);
+                else if (!cJSON_IsString(item))
                         report_no_string(c, item, step, kind);
                 return;
         case SCHEMA_BYTES:

@@ -152,7 +152,9 @@ struct PodFacts {
         const cJSON *spec;
         bool host_network, host_users;
         int64_t grace_seconds;
-        NameSet volumes, claims;
+        NameSet volumes;                   /* the names of all */
+        NameSet block_volumes, empty_dirs; /* of those that can be devices, and of empty directories */
+        NameSet claims;
 };
 
 /* Every rule of the kind, on a tree whose structure was checked; a DaemonSet's selector is already defaulted. */

@@ -91,14 +91,12 @@ static const Rule mount_rows[] = {
 static const Rules mount_rules = RULES(mount_rows, check_sub_path);
 
 static void check_device_volume(const At *name) {
-        const cJSON *volumes = json_get(name->walk->pod->spec, "volumes");
+        const PodFacts *pod = name->walk->pod;
 
         check_volume_name(name);
-        for (const cJSON *c = cJSON_IsArray(volumes) ? volumes->child : NULL; c && cJSON_IsString(name->item);
-             c = c->next)
-                if (streq(json_string(c, "name"), name->item->valuestring) && !json_get(c, "persistentVolumeClaim") &&
-                    !json_get(c, "ephemeral"))
-                        refuse(name, "only persistentVolumeClaim and ephemeral volumes can be block devices");
+        if (cJSON_IsString(name->item) && name_set_has(&pod->volumes, name->item->valuestring) &&
+            !name_set_has(&pod->block_volumes, name->item->valuestring))
+                refuse(name, "only persistentVolumeClaim and ephemeral volumes can be block devices");
 }
 
 static const Rule device_rows[] = {

@@ -124,29 +124,47 @@ static const Rule template_meta_rows[] = {
 };
 static const Rules template_meta_rules = RULES(template_meta_rows, NULL);
 
+static bool is_block(const cJSON *volume) {
+        return json_get(volume, "persistentVolumeClaim") || json_get(volume, "ephemeral");
+}
+
+static bool is_empty_dir(const cJSON *volume) {
+        for (size_t i = 0; volume_kinds[i]; i++)
+                if (!streq(volume_kinds[i], "emptyDir") && json_get(volume, volume_kinds[i]))
+                        return false;
+        return true;
+}
+
+/* The names of a list's items, or of those that pass the test. */
+static void collect_names(const At *list, bool (*test)(const cJSON *item), NameSet *into) {
+        if (!cJSON_IsArray(list->item))
+                return;
+        for (each_at(item, list))
+                if (json_string(item.item, "name") && (!test || test(item.item)))
+                        (void)name_set_add(into, json_string(item.item, "name"), list->walk->diags);
+}
+
 static void check_pod_spec(const At *spec) {
-        const cJSON *users = json_get(spec->item, "hostUsers"), *list = json_get(spec->item, "volumes");
-        _cleanup_names_ NameSet volumes = { 0 }, claims = { 0 };
+        At volumes = at_field(spec, "volumes"), claims = at_field(spec, "resourceClaims");
         PodFacts facts = {
                 .spec = spec->item,
                 .host_network = json_true(spec->item, "hostNetwork"),
-                .host_users = !cJSON_IsFalse(users),
+                .host_users = !cJSON_IsFalse(json_get(spec->item, "hostUsers")),
                 .grace_seconds = 30,
         };
 
         (void)json_int(json_get(spec->item, "terminationGracePeriodSeconds"), &facts.grace_seconds);
-        for (const cJSON *c = cJSON_IsArray(list) ? list->child : NULL; c; c = c->next)
-                if (json_string(c, "name"))
-                        (void)name_set_add(&volumes, json_string(c, "name"), spec->walk->diags);
-        list = json_get(spec->item, "resourceClaims");
-        for (const cJSON *c = cJSON_IsArray(list) ? list->child : NULL; c; c = c->next)
-                if (json_string(c, "name"))
-                        (void)name_set_add(&claims, json_string(c, "name"), spec->walk->diags);
-        facts.volumes = volumes;
-        facts.claims = claims;
+        collect_names(&volumes, NULL, &facts.volumes);
+        collect_names(&volumes, is_block, &facts.block_volumes);
+        collect_names(&volumes, is_empty_dir, &facts.empty_dirs);
+        collect_names(&claims, NULL, &facts.claims);
         spec->walk->pod = &facts;
         rules_apply(&pod_rules, spec);
         spec->walk->pod = NULL;
+        name_set_done(&facts.volumes);
+        name_set_done(&facts.block_volumes);
+        name_set_done(&facts.empty_dirs);
+        name_set_done(&facts.claims);
 }
 
 static const Rule template_rows[] = {

@@ -141,18 +141,14 @@ static const Rule key_rows[] = {
 static const Rules key_rules = RULES(key_rows, NULL);
 
 static void check_file_volume(const At *name) {
-        const cJSON *volumes = json_get(name->walk->pod->spec, "volumes");
+        const PodFacts *pod = name->walk->pod;
 
-        for (const cJSON *c = cJSON_IsArray(volumes) ? volumes->child : NULL; c && cJSON_IsString(name->item);
-             c = c->next) {
-                if (!streq(json_string(c, "name"), name->item->valuestring))
-                        continue;
-                for (size_t i = 0; volume_kinds[i]; i++)
-                        if (!streq(volume_kinds[i], "emptyDir") && json_get(c, volume_kinds[i]))
-                                refuse(name, "the volume must be an emptyDir");
+        if (!cJSON_IsString(name->item))
                 return;
-        }
-        refuse(name, "no volume of the pod has this name");
+        if (!name_set_has(&pod->volumes, name->item->valuestring))
+                refuse(name, "no volume of the pod has this name");
+        else if (!name_set_has(&pod->empty_dirs, name->item->valuestring))
+                refuse(name, "the volume must be an emptyDir");
 }
 
 static const Rule file_rows[] = {

@@ -4,11 +4,12 @@
  * The grammar is libyaml's (Kubernetes' own parser was ported from it); scalars resolve as in sigs.k8s.io/yaml
  * (YAML 1.1 of go-yaml v2): yes/no/on/off are booleans, 0755 and 0o755 are 493, 0x1F, 0b1, 1_000, .5, .inf and .nan
  * (the last two have no JSON form: an error), timestamps stay strings, quoted scalars and !!str are strings, !!binary
- * is decoded. Integers keep their value and floats with a whole value become integers, as on Kubernetes' way through
- * JSON; other floats keep the text that the user wrote as far as it is a JSON number. Keys that are integers or
- * booleans become strings as there. Anchors, aliases and merge keys (<<) are expanded. A text whose first character
- * (after BOM and white space) is '{' is read as JSON, several documents one after the other; if it is no JSON, as YAML.
- * A UTF-8 BOM is skipped, CRLF is a line end. Pure. */
+ * is decoded. (y and n are booleans too; such an item keeps the letter in its valuestring, and core/schema makes a
+ * string of it where one belongs.) Integers keep their value and floats with a whole value become integers, as on
+ * Kubernetes' way through JSON; other floats keep the text that the user wrote as far as it is a JSON number. Keys that
+ * are integers or booleans become strings as there. Anchors, aliases and merge keys (<<) are expanded. A text whose
+ * first character (after BOM and white space) is '{' is read as JSON, several documents one after the other; if it is
+ * no JSON, as YAML. A UTF-8 BOM is skipped, CRLF is a line end. Pure. */
 #pragma once
 
 #include "core/json.h"

@@ -95,14 +95,25 @@ int yaml_scalar(const yaml_event_t *event, Buf *scratch, Scalar *ret, Err *err) 
         return 0;
 }
 
+/* The words of one letter keep their text, for whoever wants a string there. */
+static cJSON *boolean_item(const Scalar *s) {
+        _cleanup_json_ cJSON *item = cJSON_CreateBool(s->kind == SCALAR_TRUE);
+
+        if (item && s->len == 1) {
+                item->valuestring = strndup(s->text, 1);
+                if (!item->valuestring)
+                        return NULL;
+        }
+        return TAKE_PTR(item);
+}
+
 cJSON *yaml_scalar_item(const Scalar *s) {
         switch (s->kind) {
         case SCALAR_NULL:
                 return cJSON_CreateNull();
         case SCALAR_TRUE:
-                return cJSON_CreateTrue();
         case SCALAR_FALSE:
-                return cJSON_CreateFalse();
+                return boolean_item(s);
         case SCALAR_INT:
         case SCALAR_FLOAT:
                 return json_new_number(s->text);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "objects_dump.h"
 
-#include "core/validate.h"
-
 #include "test.h"
 
 #include <errno.h>
@@ -347,63 +345,6 @@ static void a_node_with_a_mistake_is_refused_with_its_place(void **state) {
         assert_true(startswith(err.message, "n.yaml:2:"));
 }
 
-/* ---- quantities ---- */
-
-static const struct QuantityRow {
-        const char *a, *b;
-        int order; /* of a against b; UNTOLD: one of them cannot be told exactly */
-} quantity_rows[] = {
-#define UNTOLD 9
-        { "1", "1", 0 },
-        { "1", "2", -1 },
-        { "0", "-0", 0 },
-        { "-1", "1", -1 },
-        { "-2", "-1", -1 },
-        { "1000m", "1", 0 },
-        { "0.1", "100m", 0 },
-        { "1k", "1000", 0 },
-        { "1Ki", "1k", 1 },
-        { "1024Mi", "1Gi", 0 },
-        { "1e3", "1k", 0 },
-        { "1E3", "1k", 0 },
-        { "1E", "1e18", 0 },
-        { "1.5Gi", "1536Mi", 0 },
-        { "1u", "1000n", 0 },
-        { "1n", "0", 1 },
-        { "15Ei", "16Ei", UNTOLD },
-        { "0.5n", "1n", UNTOLD },
-        { "1e-9", "1n", 0 },
-        { "+1", "1", 0 },
-        { "1e99", "1", UNTOLD },
-        { "0e99", "0", 0 },
-        { "x", "1", UNTOLD },
-        { "", "1", UNTOLD },
-        { "1KI", "1", UNTOLD },
-        { "1mi", "1", UNTOLD },
-        { "18446744073709551615", "1", UNTOLD },
-        { "1.0000000001", "1", UNTOLD },
-        { "1.0000000000", "1", 0 },
-        { "1e", "1", UNTOLD },
-        { "1i", "1", UNTOLD },
-};
-
-static void quantities_are_compared(void **state) {
-        (void)state;
-        for (size_t i = 0; i < ARRAY_SIZE(quantity_rows); i++) {
-                const struct QuantityRow *row = &quantity_rows[i];
-                _cleanup_json_ cJSON *x = cJSON_CreateString(row->a), *y = cJSON_CreateString(row->b);
-                Quantity a, b;
-                int order = UNTOLD;
-
-                if (quantity_read(x, &a) && quantity_read(y, &b))
-                        order = quantity_compare(&a, &b);
-                if (order != row->order)
-                        fail_msg("%s against %s: %d instead of %d", row->a, row->b, order, row->order);
-                if (order != UNTOLD)
-                        assert_int_equal(quantity_compare(&b, &a), -row->order);
-        }
-}
-
 /* ---- no memory ---- */
 
 static void with_no_memory(int (*body)(void *user), const char *text) {
@@ -475,7 +416,6 @@ static const struct CMUnitTest plain[] = {
         cmocka_unit_test(data_that_is_too_large),
         cmocka_unit_test(a_secret_that_is_too_large),
         cmocka_unit_test(a_node_with_a_mistake_is_refused_with_its_place),
-        cmocka_unit_test(quantities_are_compared),
         cmocka_unit_test(no_memory_for_objects),
         cmocka_unit_test(no_memory_for_a_node),
 };
