@@ -19,6 +19,7 @@ const SchemaType *schema_type(const char *name);
  * path: prefix of every reported path, "" at the top.
  * Checked: object, list, string, bool, int32 and int64 with their ranges, int-or-string, quantity (Kubernetes' grammar,
  * as string or number), time (RFC 3339), bytes (base64), maps of these.
+ * An unquoted y or n of YAML where a string belongs becomes one, with a warning (Kubernetes refuses the boolean).
  * Values are quoted in messages only where no secret can be in them. */
 void schema_check(cJSON *tree, const SchemaType *type, const char *path, Diags *diags);
 

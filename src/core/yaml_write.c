@@ -35,11 +35,7 @@ static bool is_block(const char *s) {
         if (!strchr(s, '\n') || strchr(" \t\n", s[0]))
                 return false;
         for (const unsigned char *p = (const unsigned char *)s; *p; p++) {
-                bool blank = p[0] == ' ' || p[0] == '\t';
-
                 if ((*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
-                        return false;
-                if (blank && (p[1] == '\n' || p[1] == 0))
                         return false;
                 /* NEL, LS, PS and the BOM are line ends or worse to YAML. */
                 if ((p[0] == 0xc2 && p[1] < 0xa0) || (p[0] == 0xe2 && p[1] == 0x80 && (p[2] & 0xfe) == 0xa8) ||

@@ -498,6 +498,19 @@ static void damaged_copy_is_no_copy(void **unused) {
         }
 }
 
+static void copy_that_says_a_thing_twice_is_read_once(void **unused) {
+        static const char copy[] = "{\"files\":{\"a.yaml\":[" OBJECT("a", "x1") "," OBJECT("a",
+                                                                                           "x2") "]},\"version\":1}";
+
+        (void)unused;
+        put("a.yaml", "[");
+        last_good = strdup(copy);
+        last_good_len = strlen(copy);
+        (void)take();
+        expect("a*", true, false);
+        holds_value("a", "x1");
+}
+
 static void file_name_is_written_as_json(void **unused) {
         (void)unused;
         put("a\"\\\x01.yaml", CONFIG("a", "x"));
@@ -606,6 +619,7 @@ int main(void) {
                 TEST(complete_file_removes_while_another_is_broken),
                 TEST(what_became_strict_keeps_what_was_good),
                 TEST(damaged_copy_is_no_copy),
+                TEST(copy_that_says_a_thing_twice_is_read_once),
                 TEST(file_name_is_written_as_json),
                 TEST(daemonsets_and_secrets_stand_in_too),
                 TEST(renaming_meanwhile_loses_nothing),

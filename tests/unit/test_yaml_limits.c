@@ -161,6 +161,13 @@ static void test_places(void **state) {
         assert_int_equal(json_place(json_get(root, "b")->child->child->next).column, 10);
 }
 
+/* What marked items while they were read is gone. */
+static void assert_no_marks(const cJSON *item) {
+        assert_int_equal(item->valueint, 0);
+        for (const cJSON *c = item->child; c; c = c->next)
+                assert_no_marks(c);
+}
+
 static void test_duplicates(void **state) {
         static const struct {
                 const char *text, *result, *told;
@@ -191,6 +198,8 @@ static void test_duplicates(void **state) {
                 _cleanup_reading_ Reading got = read_text(rows[i].text, strlen(rows[i].text));
                 _cleanup_free_ char *text = result_text(&got, '\n');
 
+                if (rows[i].text[0] != '{')
+                        assert_no_marks(got.stream.documents[0].root);
                 if (!streq(text, rows[i].result) || !streq(buf_text(&got.duplicates), rows[i].told))
                         fail_msg("row %zu: %s told %s", i, text, buf_text(&got.duplicates));
         }
