@@ -31,6 +31,10 @@ static int read_local(const Options *options, Reconcile *r, Err *err) {
         if (ret < 0)
                 return ret;
         ret = source_dir_read(r->config.daemonsets_dir, options->strict, last_good, len, &r->local);
+        if (ret == 0 && r->local.replaced && options->confirm) {
+                local_snapshot_done(&r->local);
+                ret = source_dir_read(r->config.daemonsets_dir, options->strict, NULL, 0, &r->local);
+        }
         return ret < 0 ? err_oom(err) : 0;
 }
 
