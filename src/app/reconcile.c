@@ -5,6 +5,7 @@
 #include <errno.h>
 
 static int open_store(const Options *options, Reconcile *r, Err *err) {
+        _cleanup_free_ char *last = NULL;
         StoreOptions store_options;
         int ret;
 
@@ -12,7 +13,9 @@ static int open_store(const Options *options, Reconcile *r, Err *err) {
         if (ret == 0)
                 ret = setup_kubelet(&r->config, &r->kubelet);
         if (ret == 0)
-                ret = setup_manifest_dir(&r->config, &r->kubelet, NULL, &r->manifest_dir, err);
+                ret = store_last_manifest_dir(r->config.state_dir, &last);
+        if (ret == 0)
+                ret = setup_manifest_dir(&r->config, &r->kubelet, last, &r->manifest_dir, err);
         if (ret < 0)
                 return ret;
         store_options = (StoreOptions){
@@ -139,10 +142,36 @@ int reconcile_prepare(const Options *options, int64_t now, Reconcile *ret, Err *
         return 0;
 }
 
+/* A step that failed: what stood stands, and the row must not say otherwise. */
+static int report_failures(Plan *plan) {
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const PlanStep *step = &plan->steps[i];
+
+                for (size_t k = 0; step->failure && k < plan->n_rows; k++) {
+                        PlanRow *row = &plan->rows[k];
+                        char *message;
+
+                        if (!streq(row->namespace, step->namespace) || !streq(row->name, step->name))
+                                continue;
+                        message = strdup(step->failure);
+                        if (!message)
+                                return -ENOMEM;
+                        free(row->message);
+                        row->message = message;
+                        row->state = STATE_HELD;
+                        row->reason = REASON_StoreFailed;
+                        row->revision[0] = 0;
+                }
+        }
+        return 0;
+}
+
 int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err) {
         int e, first;
 
         first = store_apply(r->store, &r->plan, now, &r->result, err);
+        e = report_failures(&r->plan);
+        first = first < 0 ? first : e;
         if (r->local.sources) {
                 e = store_save_sources(r->store, r->local.sources, r->local.sources_len, err);
                 first = first < 0 ? first : e;

@@ -56,6 +56,7 @@ void plan_done(Plan *p) {
                 free(p->steps[i].namespace);
                 free(p->steps[i].name);
                 free(p->steps[i].why);
+                free(p->steps[i].failure);
         }
         for (size_t i = 0; i < p->n_rows; i++) {
                 free(p->rows[i].namespace);

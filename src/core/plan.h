@@ -135,7 +135,8 @@ typedef struct PlanStep {
         char *namespace, *name; /* "" where nothing tells it (SWEEP, QUARANTINE) */
         const char *origin;     /* for state; borrowed; NULL: unknown */
         StepEffect effect;
-        char *why; /* one line for a person */
+        char *why;     /* one line for a person */
+        char *failure; /* set by the store: why it could not be carried out; NULL: it was, or was not tried */
 } PlanStep;
 
 /* What is reported for one DaemonSet (or for a manifest of ours that no source defines). */

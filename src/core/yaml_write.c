@@ -12,6 +12,14 @@ static int write_bytes(void *user, unsigned char *data, size_t n) {
         return !out->failed;
 }
 
+/* word: in lower case */
+static bool is_word(const char *s, const char *word) {
+        for (; *s && *word; s++, word++)
+                if ((*s >= 'A' && *s <= 'Z' ? *s - 'A' + 'a' : *s) != *word)
+                        return false;
+        return *s == *word;
+}
+
 /* Whether a reader of any YAML 1.1 or 1.2 could take the plain text for a null, boolean, number, date, merge key or the
  * default value "=". Whatever begins like a number is quoted: 1:30 is one to some readers. */
 static bool is_ambiguous(const char *s) {
@@ -21,10 +29,10 @@ static bool is_ambiguous(const char *s) {
 
         if ((*p >= '0' && *p <= '9') || *s == 0)
                 return true;
-        if (strcasecmp(p, "nan") == 0 || strcasecmp(p, "inf") == 0)
+        if (is_word(p, "nan") || is_word(p, "inf"))
                 return true;
         for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-                if (strcasecmp(s, words[i]) == 0)
+                if (is_word(s, words[i]))
                         return true;
         return false;
 }

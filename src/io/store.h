@@ -57,14 +57,18 @@ typedef struct StoreResult {
         size_t done, failed;
 } StoreResult;
 
-/* Carries the plan out, step by step in its order. A step that fails leaves what stood as it was; the others go on.
+/* Carries the plan out, step by step in its order. A step that fails leaves what stood as it was and gets its `failure`
+ * set; the others go on.
  * Steps that write equal bytes touch nothing; a plan without steps touches nothing at all, unless an interrupted one
  * left something. CREATE never overwrites: what appeared since the scan makes it fail with -EEXIST. now: seconds,
  * realtime, for tombstones and quarantine names. 0, or the first failure's errno with its message (all steps were
  * tried; some failures, as of a copy for the quarantine, do not make their step fail). -ESTALE as store_scan: nothing
  * was done. An entry that the last scan could not read is a failure too, since nothing could be decided about it. When
  * nothing failed and the manifests were written to another directory before, ours go from there. */
-int store_apply(Store *s, const Plan *plan, int64_t now, StoreResult *ret, Err *err);
+int store_apply(Store *s, Plan *plan, int64_t now, StoreResult *ret, Err *err);
+
+/* The manifest directory that was last written to, given to the caller; NULL if that is not known. 0 or -ENOMEM. */
+int store_last_manifest_dir(const char *state_dir, char **ret);
 
 /* Remembers the node's name. Writes only if it changed. */
 int store_set_node_name(Store *s, const char *name, Err *err);

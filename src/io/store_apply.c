@@ -18,7 +18,7 @@ typedef enum Progress {
 
 typedef struct Apply {
         Store *s;
-        const Plan *plan;
+        Plan *plan;
         int64_t now;
         Progress *progress;     /* of each step */
         bool directory_changed; /* the manifest directory */
@@ -35,10 +35,12 @@ static void note(Apply *a, int code, const char *message) {
 }
 
 static void fail_step(Apply *a, size_t i, int code, Err *why) {
-        const PlanStep *step = &a->plan->steps[i];
+        PlanStep *step = &a->plan->steps[i];
 
         a->progress[i] = FAILED;
         note(a, err_wrap(why, code, "%s %s", step_verb_name(step->verb), step->file), why->message);
+        free(step->failure);
+        step->failure = strdup(why->message);
 }
 
 static bool writes(const PlanStep *step) {
@@ -98,7 +100,20 @@ static void resolve_next(Apply *a) {
 
 /* ---- first round: state learns what will be ---- */
 
-/* The pod of what is removed may live on for a while: who it is, which ports it holds. */
+static bool buries(const PlanStep *step) {
+        return step->verb == STEP_REMOVE || step->verb == STEP_FORGET || step->verb == STEP_REPLACE;
+}
+
+/* The pod of what is removed or replaced may live on for a while: who it is, which ports it holds. One that is replaced
+ * by itself is not buried, and without ports only a removal is worth remembering. */
+static bool is_worth_a_tombstone(const PlanStep *step, const Manifest *m) {
+        if (!m->is_pod || !m->uid || !m->namespace || !m->name)
+                return false;
+        if (step->verb == STEP_REMOVE)
+                return true;
+        return m->n_ports > 0 && !(step->bytes && memmem(step->bytes, step->len, m->uid, strlen(m->uid)));
+}
+
 static int bury(Apply *a, const PlanStep *step) {
         const int dirs[] = { a->s->manifests_fd, a->s->manifest_fd };
         int r = 0;
@@ -112,7 +127,7 @@ static int bury(Apply *a, const PlanStep *step) {
                 r = file_read(dirs[i], step->file, MANIFEST_KUBELET_MAX, (FileTrust){ 0 }, &bytes, &len, NULL);
                 if (r == 0)
                         r = manifest_parse(bytes, len, &m);
-                known = r == 0 && m.is_pod && m.uid && m.namespace && m.name;
+                known = r == 0 && is_worth_a_tombstone(step, &m);
                 if (known)
                         r = index_add_tombstone(&a->s->index, &(PlanTombstone){ .namespace = m.namespace,
                                                                                 .name = m.name,
@@ -168,7 +183,7 @@ static void sync_next(Apply *a) {
 }
 
 static void prepare(Apply *a) {
-        bool removes = false;
+        bool buried = false;
         Err why = { 0 };
         int r;
 
@@ -177,12 +192,12 @@ static void prepare(Apply *a) {
                 Err step_why = { 0 };
 
                 r = 0;
-                if (step->verb == STEP_REMOVE) {
-                        removes = true;
+                if (writes(step))
+                        r = prepare_write(a, i, &step_why);
+                if (r == 0 && buries(step) && a->progress[i] == TODO) {
+                        buried = true;
                         if (bury(a, step) < 0)
                                 r = err_oom(&step_why);
-                } else if (writes(step)) {
-                        r = prepare_write(a, i, &step_why);
                 }
                 if (r < 0)
                         fail_step(a, i, r, &step_why);
@@ -190,7 +205,7 @@ static void prepare(Apply *a) {
         sync_next(a);
         /* A full disk is no reason to let a pod run that must go: without the tombstone a port may be taken too soon.
          */
-        r = removes ? store_save_index(a->s, &a->state_changed, &why) : 0;
+        r = buried ? store_save_index(a->s, &a->state_changed, &why) : 0;
         if (r < 0)
                 note(a, r, why.message);
 }
@@ -372,7 +387,7 @@ static int settle_step(Apply *a, const PlanStep *step, Progress progress, Err *w
         int r;
 
         if (progress == FAILED) {
-                if (step->verb == STEP_REMOVE)
+                if (buries(step))
                         unbury(a, step);
                 return 0;
         }
@@ -451,7 +466,7 @@ static void note_unreadable(Apply *a) {
                      why.message);
 }
 
-int store_apply(Store *s, const Plan *plan, int64_t now, StoreResult *ret, Err *err) {
+int store_apply(Store *s, Plan *plan, int64_t now, StoreResult *ret, Err *err) {
         _cleanup_free_ Progress *progress = calloc(plan->n_steps + 1, sizeof(*progress));
         Apply a = { .s = s, .plan = plan, .now = now, .progress = progress, .err = err };
         int r;

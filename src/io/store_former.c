@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Leaving a former manifest directory: when the configuration names another, ours go from the old one after the new
- * ones stand. */
+ * ones stand. And which directory that was, for whoever has to know before the store can be opened. */
 #include "io/store_internal.h"
 
 #include <errno.h>
@@ -72,5 +72,25 @@ int store_leave_former(Store *s, Err *err) {
                 return err_oom(err);
         free(s->index.manifest_dir);
         s->index.manifest_dir = copy;
+        return 0;
+}
+
+int store_last_manifest_dir(const char *state_dir, char **ret) {
+        _cleanup_free_ char *text = NULL;
+        _cleanup_fd_ int fd = file_open_at(AT_FDCWD, state_dir, O_RDONLY | O_DIRECTORY, 0);
+        Index index;
+        size_t len;
+        int r;
+
+        *ret = NULL;
+        if (fd < 0)
+                return 0;
+        r = file_read(fd, INDEX_FILE, STATE_FILE_MAX, (FileTrust){ .check = true }, &text, &len, NULL);
+        if (r == 0)
+                r = index_parse(text, len, "", &index);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        *ret = TAKE_PTR(index.manifest_dir);
+        index_done(&index);
         return 0;
 }

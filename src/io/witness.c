@@ -150,8 +150,8 @@ static bool is_directory(DIR *dir, const struct dirent *e) {
         return fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* Adds the directories in it that pass keep. 0, -ENOMEM, or why it could not be read to its end; what was read before
- * is there all the same. */
+/* Adds the directories in it that pass keep (NULL: all). 0, -ENOMEM, or why it could not be read to its end; what was
+ * read before is there all the same. */
 static int dir_read(DIR *dir, bool (*keep)(const char *name), Names *names) {
         for (size_t i = 0; i < ENTRIES_MAX; i++) {
                 const struct dirent *e;
@@ -162,7 +162,8 @@ static int dir_read(DIR *dir, bool (*keep)(const char *name), Names *names) {
                 } while (!e && errno == EINTR);
                 if (!e)
                         return -errno; /* 0 at the end */
-                if (streq(e->d_name, ".") || streq(e->d_name, "..") || !keep(e->d_name) || !is_directory(dir, e))
+                if (streq(e->d_name, ".") || streq(e->d_name, "..") || (keep && !keep(e->d_name)) ||
+                    !is_directory(dir, e))
                         continue;
                 if (names_add(names, e->d_name) < 0)
                         return -ENOMEM;
@@ -254,7 +255,7 @@ static int has_processes_v1(int dir_fd, const char *name, unsigned depth, unsign
         r = read_start(dirfd(dir), "cgroup.procs", text, sizeof(text));
         if (r != 0)
                 return r < 0 ? r : 1;
-        r = dir_read(dir, may_hold_processes, &below);
+        r = dir_read(dir, NULL, &below);
         for (size_t i = 0; i < below.n && r == 0; i++) {
                 r = has_processes_v1(dirfd(dir), below.items[i], depth + 1, dirs);
                 if (is_vanished(r))
@@ -356,8 +357,10 @@ static int look_at_hierarchies(WitnessView *v, int dir_fd) {
                 Look look = { .view = v };
                 int r;
 
-                if (fd < 0)
+                if (fd < 0) {
+                        v->searched &= fd == -ENOENT || fd == -ENOTDIR;
                         continue;
+                }
                 any = true;
                 look.v2 = is_v2(fd);
                 r = search(&look, fd, ".", 1);

@@ -18,9 +18,9 @@
  *   not seen              none              is not there      read               gone: the directory alone tells
  *   anything else                                                                unknown
  *
- * The rest, in words: where there is no kubepods tree, a directory may be a running pod's (a kubelet without cgroups per
- * QoS), a dead one's, or left from an earlier boot; what could not be read to its end may hide the pod; with neither
- * tree nor pods directory nothing is known.
+ * The rest, in words: where there is no kubepods tree, a directory may be a running pod's (a kubelet without cgroups
+ * per QoS), a dead one's, or left from an earlier boot; what could not be read to its end may hide the pod; with
+ * neither tree nor pods directory nothing is known.
  *
  * "Terminating" is "starting" as well: the caller knows which it asked for. Processes that cannot be read (of a cgroup
  * that is there) count as there. A cgroup that vanishes while it is read is gone. */
@@ -52,6 +52,6 @@ Witness witness_of(const WitnessView *v, const char *uid);
 bool witness_knows(const WitnessView *v);
 
 /* Whether the host's cgroups were searched to the end and hold no kubepods tree: a kubelet that keeps its pods in
- * cgroups (cgroupsPerQOS, the default) has not run since boot, so no pod of it does, whatever directories are left. Only
- * the caller can know whether this host's kubelet is such a one; the answers do not rely on it. */
+ * cgroups (cgroupsPerQOS, the default) has not run since boot, so no pod of it does, whatever directories are left.
+ * Only the caller can know whether this host's kubelet is such a one; the answers do not rely on it. */
 bool witness_no_cgroups(const WitnessView *v);

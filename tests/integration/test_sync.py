@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """sync with the real binary: what is written, kept, restored, replaced, removed, quarantined and reported."""
-import fcntl, hashlib, json, os, shutil, subprocess, uuid
+import fcntl, hashlib, json, os, resource, shutil, signal, subprocess, uuid
 
 from host import Host, daemonset, main
 
@@ -425,6 +425,61 @@ class Sync(Host):
         preimage = json.dumps({"config": {}, "daemonset": "kube-system/one", "template": template, "values": {}},
                               sort_keys=True, separators=(",", ":")).encode()
         self.assertEqual(pod["metadata"]["annotations"]["daemonlet.io/input"], hashlib.sha256(preimage).hexdigest()[:32])
+
+    def test_what_cannot_be_written_is_told(self):
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+
+        self.source("a.json", daemonset("one"))
+        row = self.sync(status=74, preexec_fn=limit)["kube-system/one"]
+        self.assertEqual((row.state, row.reason, row.revision), ("Held", "StoreFailed", ""))
+        self.assertIn("daemonlet_kube-system_one.json", row.message)
+        self.assertEqual(self.files(), [])
+        self.assertEqual(self.sync()["kube-system/one"].state, "Written")
+
+    def test_port_of_a_replaced_pod_is_waited_for(self):
+        def with_port(name, port):
+            ports = [{"containerPort": 80, "hostPort": port}]
+            return daemonset(name, containers=[{"name": "main", "image": "a:1", "ports": ports}],
+                             terminationGracePeriodSeconds=600)
+
+        self.source("a.yaml", with_port("one", 8080))
+        self.sync()
+        self.source("a.yaml", with_port("one", 8081))
+        self.sync()
+        self.source("a.yaml", with_port("one", 8081), with_port("two", 8080))
+        self.assertEqual(self.sync()["kube-system/two"].reason, "WaitingForPort")
+
+    def test_a_changed_directory_counts_for_the_next_kubelet(self):
+        """The kubelet reads its configuration when it starts."""
+        old, new, config = self.manifests, self.dir / "new", self.dir / "kubelet.yaml"
+        new.mkdir()
+        process = self.dir / "proc" / "700"
+        process.mkdir()
+        (process / "comm").write_text("kubelet\n")
+        (process / "cmdline").write_bytes(b"/usr/bin/kubelet\0--config=%s\0" % str(config).encode())
+        ticks = os.sysconf("SC_CLK_TCK")
+
+        def started(at):
+            (self.dir / "proc" / "stat").write_text("cpu 1\nbtime 1000\n")
+            (process / "stat").write_text(f"700 (kubelet) S {'0 ' * 18}{(at - 1000) * ticks} 0\n")
+
+        def configured(directory, at):
+            config.write_text(f"kind: KubeletConfiguration\nstaticPodPath: {directory}\n")
+            os.utime(config, (at, at))
+
+        self.configure(kubelet={"manifest_dir": None, "config": config})
+        self.source("a.json", daemonset("one"))
+        configured(old, 2000)
+        started(3000)
+        self.sync()
+        configured(new, 4000)
+        self.sync()
+        self.assertEqual(([p.name for p in old.iterdir()], list(new.iterdir())), ([self.path("one").name], []))
+        started(5000)
+        self.sync()
+        self.assertEqual((list(old.iterdir()), [p.name for p in new.iterdir()]), ([], [self.path("one").name]))
 
     def test_moving_the_manifest_directory(self):
         self.source("a.json", daemonset("one"))
