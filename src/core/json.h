@@ -36,7 +36,8 @@ typedef void (*JsonDuplicate)(void *user, const char *key, Place dropped, Place 
 /* Reads one JSON text, strictly by RFC 8259 (no comments, no trailing commas, no leading zeros, no control characters
  * in strings, valid UTF-8, \u0000 refused), at most JSON_DEPTH_MAX deep. Nothing but white space may follow. ret_end:
  * if not NULL, more text may follow and *ret_end is set behind the value (for concatenated documents). first: the place
- * of text[0], for messages and marks. -EBADMSG with the place in ret_place and what is wrong in err; -ENOMEM. */
+ * of text[0], for messages and marks. -EBADMSG with the place in ret_place (may be NULL) and what is wrong in err;
+ * -ENOMEM. */
 int json_parse(const char *text, size_t len, Place first, JsonDuplicate duplicate, void *user, cJSON **ret,
                size_t *ret_end, Place *ret_place, Err *err);
 

@@ -261,17 +261,14 @@ int json_parse(const char *text, size_t len, Place first, JsonDuplicate duplicat
         const char *end;
         int r;
 
-        if (len > JSON_SIZE_MAX) {
-                *ret_place = first;
-                return err_set(err, -EBADMSG, "larger than 10 MiB");
-        }
-        r = scan_value(&scan, NULL, 0);
+        r = len > JSON_SIZE_MAX ? bad(&scan, "larger than 10 MiB") : scan_value(&scan, NULL, 0);
         if (r == 0 && !ret_end) {
                 skip_space(&scan);
                 if (scan.at < len)
                         r = bad(&scan, "nothing may follow the value");
         }
-        *ret_place = scan.place;
+        if (ret_place)
+                *ret_place = scan.place;
         if (r < 0)
                 return r;
         if (ret_end)

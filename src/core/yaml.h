@@ -15,6 +15,7 @@
 #include "core/json.h"
 
 enum {
+        YAML_ITEMS_MAX = 1000000,      /* values, keys and ends of lists that one text may hold: bounds the memory */
         YAML_ALIAS_ITEMS_MAX = 200000, /* items that all alias expansions of one text may make */
 };
 

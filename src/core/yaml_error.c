@@ -234,12 +234,16 @@ static int explain_problem(const yaml_parser_t *parser, unsigned first_line, Pla
 
 int yaml_explain(const yaml_parser_t *parser, const char *text, size_t len, unsigned first_line, Place *ret_place,
                  Err *err) {
-        Place tab = { 0 }, slashes = { 0 };
+        Place tab = { 0 }, slashes = { 0 }, end;
         Line line;
 
         if (parser->error == YAML_MEMORY_ERROR)
                 return err_oom(err);
         *ret_place = yaml_place(&parser->problem_mark, first_line);
+        /* libyaml ends a text that lacks it with a line break, and finds the end on a line that nobody sees. */
+        end = place_of(text, len, len);
+        if (ret_place->line > end.line + first_line - 1)
+                *ret_place = (Place){ end.line + first_line - 1, end.column };
         line = find_line(parser, text, len, &slashes);
         if (find_tab(parser, &line, &tab)) {
                 *ret_place = (Place){ tab.line + first_line - 1, tab.column };

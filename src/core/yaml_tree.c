@@ -443,14 +443,15 @@ static int give_input(void *user, unsigned char *buffer, size_t size, size_t *re
 }
 
 static int read_events(Reader *r) {
-        for (;;) {
+        for (size_t n = 0;;) {
                 yaml_event_t event;
                 bool end;
                 int q;
 
                 if (!yaml_parser_parse(&r->parser, &event))
                         return yaml_explain(&r->parser, r->text, r->len, r->first_line, r->ret_place, r->err);
-                q = on_event(r, &event);
+                q = ++n > YAML_ITEMS_MAX ? fail_at(r, &event.start_mark, err_set(r->err, -EBADMSG, "too many values"))
+                                         : on_event(r, &event);
                 end = event.type == YAML_STREAM_END_EVENT;
                 yaml_event_delete(&event);
                 if (q < 0 || end)

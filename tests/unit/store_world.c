@@ -77,12 +77,16 @@ void scan(void) {
 int apply(const PlanStep *steps, size_t n, int64_t now) {
         PlanStep copies[256];
         Plan plan = { .steps = copies, .n_steps = n };
+        int r;
 
         assert_true(n <= ARRAY_SIZE(copies));
         if (n)
                 memcpy(copies, steps, n * sizeof(*steps));
         err = (Err){ 0 };
-        return store_apply(store, &plan, now, &result, &err);
+        r = store_apply(store, &plan, now, &result, &err);
+        for (size_t i = 0; i < n; i++)
+                free(copies[i].failure);
+        return r;
 }
 
 /* One step on a file of ours. */

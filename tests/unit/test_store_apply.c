@@ -465,6 +465,21 @@ static void forgetting_is_for_state_only(void **unused) {
         assert_string_equal(names_in(in_state("manifests")), "");
         scan();
         assert_int_equal(snapshot.n_written, 0);
+        /* Its pod may live on and hold its port. */
+        assert_int_equal(snapshot.n_tombstones, 1);
+}
+
+static void replaced_pod_with_a_port_is_buried(void **unused) {
+        (void)unused;
+        open_store();
+        apply_ok(step_of(STEP_CREATE, A_FILE, a1));
+        apply_ok(step_of(STEP_REPLACE, A_FILE, a2));
+        scan();
+        assert_int_equal(snapshot.n_tombstones, 1);
+        assert_int_equal(snapshot.tombstones[0].ports[0].port, 8080);
+        /* One without ports is not worth it, and one that comes back is not dead. */
+        apply_ok(step_of(STEP_REPLACE, A_FILE, a1));
+        scan();
         assert_int_equal(snapshot.n_tombstones, 0);
 }
 
@@ -614,7 +629,10 @@ static int apply_body(void *unused) {
         steps[1] = step_of(STEP_REMOVE, "daemonlet_x_c.json", NULL);
         steps[2] = step_of(STEP_REPLACE, A_FILE, BARE("a", "2"));
         steps[3] = step_of(STEP_CREATE, B_FILE, BARE("b", "1"));
-        return store_apply(s, &plan, NOW, &result, NULL);
+        r = store_apply(s, &plan, NOW, &result, NULL);
+        for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+                free(steps[i].failure);
+        return r;
 }
 
 static void applying_survives_out_of_memory(void **unused) {
@@ -653,6 +671,7 @@ int main(void) {
                 WORLD_TEST(removal_of_what_somebody_edited_saves_a_copy),
                 WORLD_TEST(failed_removal_leaves_nobody_dead),
                 WORLD_TEST(forgetting_is_for_state_only),
+                WORLD_TEST(replaced_pod_with_a_port_is_buried),
                 WORLD_TEST(interrupted_write_that_was_done_is_taken_over),
                 WORLD_TEST(interrupted_write_that_was_not_done_is_dropped),
                 WORLD_TEST(interrupted_write_is_overtaken_by_the_next),

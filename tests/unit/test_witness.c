@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -307,6 +308,7 @@ static void look_as_nobody(void) {
                 assert_int_equal(close(cwd), 0);
                 skip();
         }
+        view = witness_free(view);
         r = witness_look(&p, &view);
         assert_int_equal(seteuid(user), 0);
         assert_int_equal(fchdir(cwd), 0);
@@ -467,7 +469,6 @@ static void test_no_cgroups(void **unused) {
         look_as_nobody();
         assert_true(witness_no_cgroups(view));
         put_dir(in_dir(base, "cgroup/pids/a/b"), 0);
-        view = witness_free(view);
         look_as_nobody();
         assert_false(witness_no_cgroups(view));
         put("cgroup/pids/kubepods");
@@ -477,11 +478,12 @@ static void test_no_cgroups(void **unused) {
 
 /* ---- bounds ---- */
 
-static void make_many(const char *format, unsigned n) {
+/* before, the number as four hex digits, behind. */
+static void put_many(const char *before, const char *behind, unsigned n) {
         for (unsigned i = 0; i < n; i++) {
                 char name[256];
 
-                (void)snprintf(name, sizeof(name), format, i);
+                (void)snprintf(name, sizeof(name), "%s%04x%s", before, i, behind);
                 put(name);
         }
 }
@@ -490,7 +492,7 @@ static void make_many(const char *format, unsigned n) {
 static void test_search_is_bounded(void **unused) {
         (void)unused;
         put("cgroup/cgroup.controllers=");
-        make_many("cgroup/a/%u", 4200);
+        put_many("cgroup/a/", "", 4200);
         look();
         assert_false(witness_knows(view));
         assert_false(witness_no_cgroups(view));
@@ -508,7 +510,7 @@ static void test_processes_are_bounded(void **unused) {
         put("cgroup/memory/kubepods/pod" A "/a/b" NO_PROCS);
         put("cgroup/memory/kubepods/pod" A "/a/b/c" NO_PROCS);
         put("cgroup/memory/kubepods/pod" B NO_PROCS);
-        make_many("cgroup/memory/kubepods/pod" B "/%u" NO_PROCS, 300);
+        put_many("cgroup/memory/kubepods/pod" B "/", NO_PROCS, 300);
         look();
         expect(A, TERMINATING);
         expect(B, TERMINATING);
@@ -538,8 +540,8 @@ static void test_many_pods(void **unused) {
 
         (void)unused;
         put("cgroup/cgroup.controllers=");
-        make_many("cgroup/kubepods/besteffort/pod0a1b2c3d-%04x-8abc-8def-0123456789ab" EVENTS(1), 300);
-        make_many("kubelet/pods/0a1b2c3d-%04x-8abc-8def-0123456789ab", 500);
+        put_many("cgroup/kubepods/besteffort/pod0a1b2c3d-", "-8abc-8def-0123456789ab" EVENTS(1), 300);
+        put_many("kubelet/pods/0a1b2c3d-", "-8abc-8def-0123456789ab", 500);
         look();
         for (unsigned i = 0; i < 600; i++) {
                 (void)snprintf(uid, sizeof(uid), "0a1b2c3d-%04x-8abc-8def-0123456789ab", i);
@@ -549,10 +551,11 @@ static void test_many_pods(void **unused) {
 
 /* ---- races ---- */
 
-/* One that comes and goes, with all its directories, as fast as it can. */
+/* One that comes and goes, with all its directories, as fast as it can; no longer than the test lives. */
 static _Noreturn void flicker(int ready) {
         char pod[4096], spare[4096], directory[4096];
 
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)snprintf(pod, sizeof(pod), "%s/cgroup/memory/kubepods/pod" A, base);
         (void)snprintf(spare, sizeof(spare), "%s/spare", base);
         (void)snprintf(directory, sizeof(directory), "%s/kubelet/pods/" A, base);

@@ -95,6 +95,8 @@ static void test_limits(void **state) {
                 { "", "//\n", 1000000, "a: b: c\n", "comments in YAML" },
                 { "- &a 1\n", "- &a 1\n", 300000, "- *a\n", NULL },
                 { "", "k: 1\n", 300000, "", NULL },
+                { "a: [", "b,", 999000, "]", NULL },
+                { "a: [", "b,", 1000000, "]", "too many values" },
         };
 
         (void)state;
