@@ -49,6 +49,7 @@ const Command commands[] = {
 };
 const size_t n_commands = ARRAY_SIZE(commands);
 
+static void say(const char *kind, const char *format, va_list ap) _printf_(2, 0);
 static void say(const char *kind, const char *format, va_list ap) {
         Err line = { 0 };
 

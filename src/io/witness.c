@@ -27,7 +27,8 @@ typedef enum Seen {
 
 typedef struct WitnessPod {
         char uid[UID_LEN + 1];
-        bool has_cgroup, populated, has_directory;
+        bool has_cgroup; /* else it has a directory only */
+        bool populated;  /* the cgroup has processes */
 } WitnessPod;
 
 struct WitnessView {
@@ -213,7 +214,6 @@ static void merge_pods(WitnessView *v) {
                 if (streq(last->uid, next->uid)) {
                         last->has_cgroup |= next->has_cgroup;
                         last->populated |= next->populated;
-                        last->has_directory |= next->has_directory;
                 } else
                         v->pods[++kept] = *next;
         }
@@ -248,7 +248,7 @@ static int has_processes_v1(int dir_fd, const char *name, unsigned depth, unsign
         int r;
 
         if (depth > PROCS_DEPTH || ++*dirs > PROCS_DIRS)
-                return 0;
+                return -E2BIG;
         r = dir_open(dir_fd, name, O_NOFOLLOW, &dir);
         if (r < 0)
                 return r;
@@ -403,7 +403,7 @@ static int look_at_directories(WitnessView *v, const char *root) {
                 return r;
         v->directories = r < 0 ? SEEN_PART : SEEN_ALL;
         for (size_t i = 0; i < names.n; i++) {
-                WitnessPod pod = { .has_directory = true };
+                WitnessPod pod = { 0 };
 
                 memcpy(pod.uid, names.items[i], strlen(names.items[i]));
                 r = add_pod(v, &pod);

@@ -406,13 +406,14 @@ static void test_links_in_the_trees(void **unused) {
                 { "cgroup/kubelet", "cgroup/kubelet/kubepods", "../../outside/kubepods" },
                 { "cgroup/a", "cgroup/b", "../outside" },
                 { "cgroup/kubepods/pod" HASH, "cgroup/kubepods/pod" HASH "/cgroup.events",
-                  "../../../outside/kubepods/pod" A "/cgroup.events" },
+                  "../../../outside/kubepods/pod" B "/cgroup.events" },
                 { "cgroup", "cgroup/memory", "../outside" },
         };
 
         (void)unused;
         put("outside/kubepods/pod" A EVENTS(1));
         put("outside/kubepods/pod" A PROCS);
+        put("outside/kubepods/pod" B EVENTS(0));
         for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
                 put(links[i].made);
                 put_link(in_dir(base, links[i].link), links[i].target);
@@ -420,6 +421,8 @@ static void test_links_in_the_trees(void **unused) {
         put("cgroup/cgroup.controllers=");
         look();
         expect(A, GONE);
+        expect(B, GONE);
+        expect(HASH, RUNNING); /* as a file that cannot be read */
         assert_int_equal(unlink(in_dir(base, "cgroup/cgroup.controllers")), 0);
         put("cgroup/pids/kubepods");
         look();
@@ -502,18 +505,23 @@ static void test_search_is_bounded(void **unused) {
         expect(B, RUNNING);
 }
 
+/* Where not all was looked at there may be processes. */
 static void test_processes_are_bounded(void **unused) {
         (void)unused;
         put("cgroup/memory/kubepods/pod" A NO_PROCS);
-        put("cgroup/memory/kubepods/pod" A "/a/b/c/d" PROCS); /* too deep */
         put("cgroup/memory/kubepods/pod" A "/a" NO_PROCS);
         put("cgroup/memory/kubepods/pod" A "/a/b" NO_PROCS);
         put("cgroup/memory/kubepods/pod" A "/a/b/c" NO_PROCS);
         put("cgroup/memory/kubepods/pod" B NO_PROCS);
-        put_many("cgroup/memory/kubepods/pod" B "/", NO_PROCS, 300);
+        put_many("cgroup/memory/kubepods/pod" B "/", NO_PROCS, 250);
         look();
         expect(A, TERMINATING);
         expect(B, TERMINATING);
+        put("cgroup/memory/kubepods/pod" A "/a/b/c/d" NO_PROCS);
+        put_many("cgroup/memory/kubepods/pod" B "/x", NO_PROCS, 50);
+        look();
+        expect(A, RUNNING);
+        expect(B, RUNNING);
 }
 
 /* A pipe or a huge file where the kernel has a small one. */
