@@ -140,9 +140,7 @@ int cmd_check(const Options *options) {
         if (r < 0)
                 return fail(r, &err);
         /* Without a certain name the length of the pod's name cannot be judged; everything else can. */
-        render_options = (RenderOptions){ .node_name = host.node.view.name,
-                                          .secret_env_inline = host.config.secret_env == SECRET_ENV_INLINE,
-                                          .objects = &objects };
+        render_options = setup_render(&host, &objects);
         r = rows ? files_read(options, options->args, options->n_args, &objects) : -ENOMEM;
         if (r == 0) {
                 files_say_diags(options, &objects);

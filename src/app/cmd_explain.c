@@ -241,9 +241,7 @@ int cmd_explain(const Options *options) {
                 say_warning(options, "%s", host.node.note);
         n_files = sort_args(options->args, options->n_args, files, names, &e.n_names);
         e.decide = setup_decide(options, &host.config);
-        e.render = (RenderOptions){ .node_name = host.node.view.name,
-                                    .secret_env_inline = host.config.secret_env == SECRET_ENV_INLINE,
-                                    .objects = &objects };
+        e.render = setup_render(&host, &objects);
         r = read_objects(options, &host.config, files, n_files, &objects, &all_read, &err);
         if (r == 0) {
                 files_say_diags(options, &objects);

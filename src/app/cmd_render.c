@@ -66,9 +66,7 @@ int cmd_render(const Options *options) {
         r = setup_host(options, &host, &err);
         if (r < 0)
                 return fail(r, &err);
-        render_options = (RenderOptions){ .node_name = host.node.view.name,
-                                          .secret_env_inline = host.config.secret_env == SECRET_ENV_INLINE,
-                                          .objects = &objects };
+        render_options = setup_render(&host, &objects);
         r = items ? files_read(options, options->args, options->n_args, &objects) : -ENOMEM;
         if (r == 0)
                 files_say_diags(options, &objects);

@@ -188,6 +188,12 @@ int setup_host(const Options *options, Host *ret, Err *err) {
         return 0;
 }
 
+RenderOptions setup_render(const Host *host, const Objects *objects) {
+        return (RenderOptions){ .node_name = host->node.view.name,
+                                .secret_env_inline = host->config.secret_env == SECRET_ENV_INLINE,
+                                .objects = objects };
+}
+
 void host_done(Host *h) {
         config_done(&h->config);
         kubelet_settings_done(&h->kubelet);

@@ -5,6 +5,7 @@
 #include "app/options.h"
 #include "core/config.h"
 #include "core/decide.h"
+#include "core/render.h"
 #include "io/node_local.h"
 
 /* Reads the configuration: the named file (must exist) or the default one (may be absent), then FILE.d in the order of
@@ -40,5 +41,8 @@ typedef struct Host {
 } Host;
 
 int setup_host(const Options *options, Host *ret, Err *err);
+
+/* How this host renders the DaemonSets of a set. */
+RenderOptions setup_render(const Host *host, const Objects *objects);
 void host_done(Host *h);
 #define _cleanup_host_ _cleanup_(host_done)
