@@ -80,6 +80,13 @@ typedef struct PlanTombstone {
         Witness witness;
 } PlanTombstone;
 
+/* What a running agent remembers of one manifest file from pass to pass (core/ledger); nothing for a single pass. */
+typedef struct PlanMemory {
+        const char *file;
+        int64_t unwanted_for; /* milliseconds since its removal was first due; -1: it was not due before */
+        bool damped;          /* something fights over it: no repair now */
+} PlanMemory;
+
 typedef enum HoldPolicy { HOLD_NEVER, HOLD_UNTIL_SYNCED, HOLD_ALWAYS } HoldPolicy;
 
 typedef struct PlanFacts {
@@ -94,8 +101,11 @@ typedef struct PlanFacts {
         bool local_read;                   /* daemonsets.d itself was read */
         const char *const *complete_files; /* names of the local files that were read completely */
         size_t n_complete_files;
-        bool local_complete; /* daemonsets.d was read and every file in it completely */
-        bool all_synced;     /* every configured source is complete */
+        bool local_complete;      /* daemonsets.d was read and every file in it completely */
+        bool all_synced;          /* every configured source is complete */
+        const PlanMemory *memory; /* by file, in byte order */
+        size_t n_memory;
+        int64_t removal_delay; /* milliseconds for which a removal must have been due; 0: at once */
         HoldPolicy hold;
         bool kubelet_synced;            /* this kubelet process has seen the API server */
         bool rerender;                  /* adopt what the present renderer writes */
@@ -150,6 +160,8 @@ typedef struct PlanRow {
         StepEffect effect;
         StepVerb verb; /* the step for it, if has_step */
         bool has_step;
+        bool delayed; /* its removal is due and waits for removal_delay */
+        bool damped;  /* its repair is due and waits, since something fights over the file */
 } PlanRow;
 
 typedef struct Plan {

@@ -37,6 +37,23 @@ static bool is_held(const Planner *p, const PlanItem *it) {
         return witness_of(it) != WITNESS_GONE && !is_now_target(f, it);
 }
 
+/* ---- what a running agent remembers ---- */
+
+static int compare_memory(const void *file, const void *memory) {
+        return strcmp(file, ((const PlanMemory *)memory)->file);
+}
+
+static const PlanMemory *memory_of(const PlanFacts *f, const PlanItem *it) {
+        return f->n_memory ? bsearch(it->file, f->memory, f->n_memory, sizeof(*f->memory), compare_memory) : NULL;
+}
+
+/* Editors, git and rsync delete what they are about to write again. */
+static bool is_too_early(const PlanFacts *f, const PlanItem *it) {
+        const PlanMemory *m = memory_of(f, it);
+
+        return f->removal_delay > 0 && (!m || m->unwanted_for < f->removal_delay);
+}
+
 /* ---- single decisions ---- */
 
 static void set_step(PlanItem *it, StepVerb verb) {
@@ -174,6 +191,13 @@ static void remove_it(const Planner *p, PlanItem *it) {
                 hold(p, it);
                 return;
         }
+        if ((item_stands(it) || it->last) && is_too_early(p->facts, it)) {
+                stay(it);
+                it->delayed = true;
+                set_override(it, STATE_HELD, REASON_RemovalDelay);
+                buf_str(item_note(it), "it is removed soon, unless it comes back");
+                return;
+        }
         it->quarantine = it->stands == STANDS_DAMAGED;
         if (item_stands(it))
                 set_step(it, STEP_REMOVE);
@@ -259,6 +283,18 @@ static void decide_conflict(const Planner *p, PlanItem *it, PlanWish wish) {
         buf_printf(item_note(it), "%s defines a pod of this name and is not ours", it->foreign);
 }
 
+/* Who fights with us would win by wearing out the disk and the kubelet. */
+static void damp(const Planner *p, PlanItem *it) {
+        const PlanMemory *m = memory_of(p->facts, it);
+
+        if (!m || !m->damped || !((it->has_step && it->verb == STEP_RESTORE) || it->quarantine))
+                return;
+        it->has_step = it->quarantine = false;
+        it->damped = true;
+        set_override(it, STATE_HELD, REASON_Fight);
+        buf_str(item_note(it), "something changes the manifest again and again; it is repaired once in 10 s");
+}
+
 PlanWish item_wish(const PlanItem *it) {
         const PlanWanted *w = it->wanted;
 
@@ -288,6 +324,7 @@ int planner_decide(Planner *p) {
                         stay(it);
                 else
                         remove_it(p, it);
+                damp(p, it);
                 if (it->note.failed)
                         return -ENOMEM;
         }

@@ -38,6 +38,8 @@ typedef struct PlanItem {
         StepVerb verb;
         bool quarantine; /* what stands is moved away; beside a FORGET or alone */
         bool rerender;   /* REPLACE because of the renderer, not of the input */
+        bool delayed;    /* its removal waits */
+        bool damped;     /* its repair waits */
         bool stale;      /* kept although the present renderer writes something else */
         bool override;   /* state and reason below are reported, not the wish's */
         State state;

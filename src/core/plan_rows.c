@@ -50,6 +50,8 @@ static void fill_state(const PlanItem *it, PlanRow *row) {
 }
 
 static void fill_step(const PlanItem *it, PlanRow *row) {
+        row->delayed = it->delayed;
+        row->damped = it->damped;
         row->effect = item_effect(it);
         row->has_step = it->has_step || it->quarantine || item_touched(it);
         if (it->has_step)

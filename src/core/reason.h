@@ -36,6 +36,8 @@
         X(MassRemoval, "Everything would be removed because a source became empty; confirm with sync --confirm.")               \
         X(ApiNotSynced, "The kubelet has not seen the API server since its start; a change now could run two copies.")          \
         X(HoldAlways, "hold_offline = always: a manifest whose pod may be alive is neither changed nor removed.")               \
+        X(RemovalDelay, "It is removed unless it comes back within removal_delay: editors delete and write again.")             \
+        X(Fight, "Something keeps changing the manifest; it is repaired once in 10 s until that stops.")                        \
         X(StoreFailed, "The manifest directory could not be changed as it should be; what stood stands.")                       \
         X(StaleRender, "The standing manifest came from another version; sync --rerender adopts the present one.")
 

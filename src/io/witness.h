@@ -22,9 +22,9 @@
  * per QoS), a dead one's, or left from an earlier boot; what could not be read to its end may hide the pod; with
  * neither tree nor pods directory nothing is known.
  *
- * "Terminating" is "starting" as well: the caller knows which it asked for. Of a cgroup that is
- * there, processes that cannot be read or lie too deep to be looked for count as there. A cgroup that vanishes while it
- * is read is gone. */
+ * "Terminating" is "starting" as well: the caller knows which it asked for. Of a cgroup that is there,
+ * processes that cannot be read or lie too deep to be looked for count as there. A cgroup that vanishes while it is
+ * read is gone. */
 #pragma once
 
 #include "base/util.h"

@@ -19,6 +19,9 @@ def generate(what):
     return subprocess.run([gendoc, what], check=True, capture_output=True, text=True).stdout
 
 
+if not update and os.environ.get("sysconfdir", "/etc") != "/etc":
+    # The texts in the tree show the paths of a usual installation; this build has others.
+    sys.exit(77)
 sample = root / "conf/daemonlet.conf"
 texts = [("conf/daemonlet.conf", sample.read_text() if sample.exists() else "", generate("sample")),
          region("man/daemonlet.conf.5", "keys", generate("config")),
