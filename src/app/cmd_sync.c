@@ -159,7 +159,11 @@ int cmd_sync(const Options *options) {
         status = check_arguments(options);
         if (status)
                 return status;
-        r = reconcile_prepare(options, now, &reconcile, &err);
+        r = reconcile_open(options, &reconcile, &err);
+        if (r == 0)
+                r = reconcile_read(options, &reconcile, &err);
+        if (r == 0)
+                r = reconcile_plan(options, &(ReconcilePass){ .now = now }, &reconcile, &err);
         if (r < 0)
                 return fail(r, &err);
         status = say_sources(options, &reconcile);

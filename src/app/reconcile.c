@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/reconcile.h"
 #include "app/files.h"
+#include "io/witness.h"
 
 #include <errno.h>
 
 static int open_store(const Options *options, Reconcile *r, Err *err) {
         _cleanup_free_ char *last = NULL;
         StoreOptions store_options;
-        int ret;
+        int e;
 
-        ret = setup_config(options, &r->config, err);
-        if (ret == 0)
-                ret = setup_kubelet(&r->config, &r->kubelet);
-        if (ret == 0)
-                ret = store_last_manifest_dir(r->config.state_dir, &last);
-        if (ret == 0)
-                ret = setup_manifest_dir(&r->config, &r->kubelet, last, &r->manifest_dir, err);
-        if (ret < 0)
-                return ret;
+        e = setup_config(options, &r->config, err);
+        if (e == 0)
+                e = setup_kubelet(&r->config, &r->kubelet);
+        if (e == 0)
+                e = store_last_manifest_dir(r->config.state_dir, &last);
+        if (e == 0)
+                e = setup_manifest_dir(&r->config, &r->kubelet, last, &r->manifest_dir, err);
+        if (e < 0)
+                return e == -ENOMEM ? err_oom(err) : e;
         store_options = (StoreOptions){
                 .manifest_dir = r->manifest_dir,
                 .state_dir = r->config.state_dir,
@@ -25,6 +26,19 @@ static int open_store(const Options *options, Reconcile *r, Err *err) {
         };
         return store_open(&store_options, &r->store, err);
 }
+
+int reconcile_open(const Options *options, Reconcile *ret, Err *err) {
+        _cleanup_reconcile_ Reconcile r = { 0 };
+        int e = open_store(options, &r, err);
+
+        if (e < 0)
+                return e;
+        *ret = r;
+        r = (Reconcile){ 0 };
+        return 0;
+}
+
+/* ---- reading ---- */
 
 static int read_local(const Options *options, Reconcile *r, Err *err) {
         _cleanup_free_ char *last_good = NULL;
@@ -65,7 +79,53 @@ static int list_complete_files(Reconcile *r) {
         return 0;
 }
 
-static int make_plan(const Options *options, int64_t now, Reconcile *r) {
+static void forget_reading(Reconcile *r) {
+        plan_done(&r->plan);
+        free(r->complete_files);
+        r->complete_files = NULL;
+        r->n_complete_files = 0;
+        wanted_done(&r->wanted);
+        local_snapshot_done(&r->local);
+        node_facts_done(&r->node);
+}
+
+int reconcile_read(const Options *options, Reconcile *r, Err *err) {
+        int e;
+
+        forget_reading(r);
+        e = setup_node(options, &r->config, &r->kubelet, store_node_name(r->store), &r->node, err);
+        if (e == 0)
+                e = read_local(options, r, err);
+        if (e == 0)
+                e = make_wanted(options, r);
+        if (e == 0)
+                e = list_complete_files(r);
+        return e == -ENOMEM ? err_oom(err) : e;
+}
+
+/* ---- planning ---- */
+
+/* What the pods of our manifests do. */
+static int ask_witness(Reconcile *r) {
+        const WitnessPaths paths = { .cgroup_dir = r->config.kubelet_cgroup_dir,
+                                     .kubelet_root = r->config.kubelet_root_dir };
+        _cleanup_witness_ WitnessView *view = NULL;
+        char uid[37];
+
+        if (witness_look(&paths, &view) < 0)
+                return -ENOMEM;
+        for (size_t i = 0; i < r->snapshot.n_written; i++) {
+                PlanWritten *w = &r->snapshot.written[i];
+
+                if (manifest_uid(w->bytes, w->len, uid))
+                        w->witness = witness_of(view, uid);
+        }
+        for (size_t i = 0; i < r->snapshot.n_tombstones; i++)
+                r->snapshot.tombstones[i].witness = witness_of(view, r->snapshot.tombstones[i].uid);
+        return 0;
+}
+
+static int make_plan(const Options *options, const ReconcilePass *pass, Reconcile *r) {
         const PlanFacts facts = {
                 .wanted = r->wanted.wanted,
                 .n_wanted = r->wanted.n,
@@ -86,7 +146,10 @@ static int make_plan(const Options *options, int64_t now, Reconcile *r) {
                 .confirm = options->confirm,
                 .now_targets = options->now ? (const char *const *)options->args : NULL,
                 .n_now_targets = options->now ? options->n_args : 0,
-                .now = now,
+                .memory = pass->memory,
+                .n_memory = pass->n_memory,
+                .removal_delay = pass->removal_delay,
+                .now = pass->now,
         };
 
         return plan_make(&facts, &r->plan);
@@ -116,31 +179,21 @@ static int report_invalid_twins(Reconcile *r) {
         return 0;
 }
 
-int reconcile_prepare(const Options *options, int64_t now, Reconcile *ret, Err *err) {
-        _cleanup_reconcile_ Reconcile r = { 0 };
+int reconcile_plan(const Options *options, const ReconcilePass *pass, Reconcile *r, Err *err) {
         int e;
 
-        e = open_store(options, &r, err);
+        plan_done(&r->plan);
+        e = store_scan(r->store, &r->snapshot, err);
         if (e == 0)
-                e = store_scan(r.store, &r.snapshot, err);
+                e = ask_witness(r);
         if (e == 0)
-                e = setup_node(options, &r.config, &r.kubelet, r.snapshot.node_name, &r.node, err);
+                e = make_plan(options, pass, r);
         if (e == 0)
-                e = read_local(options, &r, err);
-        if (e == 0)
-                e = make_wanted(options, &r);
-        if (e == 0)
-                e = list_complete_files(&r);
-        if (e == 0)
-                e = make_plan(options, now, &r);
-        if (e == 0)
-                e = report_invalid_twins(&r);
-        if (e < 0)
-                return e == -ENOMEM ? err_oom(err) : e;
-        *ret = r;
-        r = (Reconcile){ 0 };
-        return 0;
+                e = report_invalid_twins(r);
+        return e == -ENOMEM ? err_oom(err) : e;
 }
+
+/* ---- carrying out ---- */
 
 /* A step that failed: what stood stands, and the row must not say otherwise. */
 static int report_failures(Plan *plan) {
@@ -185,11 +238,7 @@ int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err)
 }
 
 void reconcile_done(Reconcile *r) {
-        plan_done(&r->plan);
-        free(r->complete_files);
-        wanted_done(&r->wanted);
-        local_snapshot_done(&r->local);
-        node_facts_done(&r->node);
+        forget_reading(r);
         store_free(r->store);
         free(r->manifest_dir);
         kubelet_settings_done(&r->kubelet);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One pass: read everything, decide, render, plan; then carry the plan out. Level-triggered: a pass depends on what is
- * there now and on nothing that happened before. */
+ * there now, and of what was before only on what the facts of the plan remember. `sync` and the agent are the same
+ * calls: open, read, plan, apply; the agent repeats the later ones without the earlier where nothing changed. */
 #pragma once
 
 #include "app/setup.h"
@@ -22,8 +23,23 @@ typedef struct Reconcile {
         StoreResult result;
 } Reconcile;
 
-/* Reads the facts and makes the plan; with options->dry_run nothing is locked or made. now: seconds, realtime. */
-int reconcile_prepare(const Options *options, int64_t now, Reconcile *ret, Err *err);
+/* What a plan depends on besides what was read. */
+typedef struct ReconcilePass {
+        int64_t now; /* seconds, realtime */
+        const PlanMemory *memory;
+        size_t n_memory;
+        int64_t removal_delay; /* milliseconds */
+} ReconcilePass;
+
+/* Configuration, the kubelet's settings, the store; with options->dry_run nothing is locked or made. */
+int reconcile_open(const Options *options, Reconcile *ret, Err *err);
+
+/* Node and sources, and from them what is wanted; replaces what was read before. */
+int reconcile_read(const Options *options, Reconcile *r, Err *err);
+
+/* What stands, what the pods do, and the plan; replaces the plan before. -ESTALE: a directory is another one than was
+ * opened: start over with reconcile_open. */
+int reconcile_plan(const Options *options, const ReconcilePass *pass, Reconcile *r, Err *err);
 
 /* Carries the plan out and saves what must be remembered. Everything is tried; the first failure is returned. */
 int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err);

@@ -131,6 +131,15 @@ const ConfigItem config_items[] = {
         },
         {
                 .section = "kubelet",
+                .key = "cgroup_dir",
+                .type = CONFIG_PATH,
+                .offset = offsetof(Config, kubelet_cgroup_dir),
+                .fallback = "/sys/fs/cgroup",
+                .help = "Where the control groups are mounted, by which it is seen whether a pod runs. Set it where the "
+                        "agent runs in a container that sees the host's under another path.",
+        },
+        {
+                .section = "kubelet",
                 .key = "manifest_dir",
                 .type = CONFIG_PATH,
                 .offset = offsetof(Config, manifest_dir),

@@ -204,6 +204,19 @@ int manifest_identity(cJSON *pod, const char *node_name, char ret_revision[stati
         return 0;
 }
 
+bool manifest_uid(const char *bytes, size_t len, char ret_uid[static 37]) {
+        static const char key[] = ",\"uid\":\"", end[] = "\"},\"spec\":{";
+        const char *spec = bytes ? memmem(bytes, len, end, strlen(end)) : NULL;
+
+        /* The uid is the last member of metadata, and spec follows; no string can hold these quotes. */
+        if (!spec || (size_t)(spec - bytes) < strlen(key) + 36 ||
+            memcmp(spec - 36 - strlen(key), key, strlen(key)) != 0)
+                return false;
+        memcpy(ret_uid, spec - 36, 36);
+        ret_uid[36] = 0;
+        return true;
+}
+
 /* ---- reading ---- */
 
 /* The start of the next line that begins with "---", from an offset on; len if there is none. */

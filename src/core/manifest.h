@@ -54,6 +54,9 @@ typedef struct Manifest {
 int manifest_parse(const char *bytes, size_t len, Manifest *ret);
 void manifest_done(Manifest *m);
 
+/* metadata.uid of canonical bytes of ours, found without parsing them; false if they are not of that form. */
+bool manifest_uid(const char *bytes, size_t len, char ret_uid[static 37]);
+
 /* Revision and uid of a canonical Pod: the hash goes over the pod without metadata.uid and without the revision
  * annotation, in canonical form. Both are taken out of the tree. revision = the first REVISION_HEX digits of
  * SHA-256(content); uid = UUIDv8 of SHA-256("daemonlet/v1\n" node_name "\n" content). 0 or -ENOMEM. */

@@ -388,3 +388,7 @@ int store_save_sources(Store *s, const char *bytes, size_t len, Err *err) {
                 r = store_write_state(s, s->state_fd, SOURCES_FILE, bytes, len, &changed, err);
         return r == 0 && changed ? sync_state(s, err) : r;
 }
+
+const char *store_node_name(const Store *s) {
+        return s->index.node_name;
+}

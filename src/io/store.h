@@ -41,9 +41,9 @@ DEFINE_CLEANUP(Store *, store_free)
 typedef struct StoreSnapshot {
         const PlanEntry *present;
         size_t n_present;
-        const PlanWritten *written; /* witness: unknown */
+        PlanWritten *written; /* witness: unknown, for the caller to fill in; so it is with the tombstones' */
         size_t n_written;
-        const PlanTombstone *tombstones;
+        PlanTombstone *tombstones;
         size_t n_tombstones;
         const char *node_name; /* last known name of this node on this machine, or NULL */
         const char *warning;   /* state was damaged and moved aside: one line, or NULL */
@@ -66,6 +66,9 @@ typedef struct StoreResult {
  * was done. An entry that the last scan could not read is a failure too, since nothing could be decided about it. When
  * nothing failed and the manifests were written to another directory before, ours go from there. */
 int store_apply(Store *s, Plan *plan, int64_t now, StoreResult *ret, Err *err);
+
+/* The last known name of this node on this machine, or NULL; valid until the next store_set_node_name. */
+const char *store_node_name(const Store *s);
 
 /* The manifest directory that was last written to, given to the caller; NULL if that is not known. 0 or -ENOMEM. */
 int store_last_manifest_dir(const char *state_dir, char **ret);
