@@ -7,6 +7,22 @@
 #include <stdio.h>
 
 const Command commands[] = {
+        { .name = "run",
+          .usage = "",
+          .summary = "the agent: keep the manifest directory right, for ever",
+          .help = "Does what sync does whenever something changes: a file of daemonsets.d, a manifest, the configuration, the\n"
+                  "kubelet's settings. SIGHUP (systemctl reload daemonlet) reads everything again; SIGTERM ends it and leaves\n"
+                  "every manifest in place. Meant to run as a systemd unit.\n",
+          .options = OPTION_NODE | OPTION_UPSTREAM | OPTION_STRICT,
+          .run = cmd_run },
+        { .name = "status",
+          .usage = "",
+          .summary = "what the running agent sees and last did",
+          .help = "Prints one row for each DaemonSet. Exit status 0 if all is well, 1 if something is invalid, refused or in\n"
+                  "conflict, 3 if no agent runs; what is on disk is shown then.\n",
+          .options = OPTION_NODE | OPTION_OUTPUT,
+          .formats = FORMATS_ALL,
+          .run = cmd_status },
         { .name = "sync",
           .usage = "[--dry-run|--rerender|--confirm] [--now NAMESPACE/NAME...]",
           .summary = "reconcile once: bring the manifest directory to what this node should run",

@@ -9,6 +9,7 @@
 /* Exit statuses, a contract with scripts: 0, EX_USAGE (64), EX_IOERR (74), EX_TEMPFAIL (75: another agent holds the
  * lock), EX_CONFIG (78), EX_OSERR (71: out of memory), and this one. */
 enum {
+        EXIT_NO_AGENT = 3, /* status: no agent runs; what is on disk was shown */
         EXIT_NOT_WELL = 1, /* some DaemonSet is invalid, refused or in conflict (check: or waiting) */
 };
 
@@ -28,6 +29,8 @@ int cmd_check(const Options *options);
 int cmd_explain(const Options *options);
 int cmd_render(const Options *options);
 int cmd_sync(const Options *options);
+int cmd_run(const Options *options);
+int cmd_status(const Options *options);
 
 extern const Command commands[];
 extern const size_t n_commands;

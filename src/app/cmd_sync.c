@@ -1,82 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/cmd.h"
 #include "app/files.h"
-#include "app/output.h"
-#include "app/reconcile.h"
+#include "app/report.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <time.h>
-
-#define TABLES (FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_WIDE))
-#define WIDE FORMAT_BIT(FORMAT_WIDE)
-#define TSV FORMAT_BIT(FORMAT_TSV)
-
-static const Column columns[] = {
-        { "NAMESPACE", "namespace", TABLES },
-        { "NAME", "name", TABLES },
-        { "NAMESPACE/NAME", "namespace/name", TSV },
-        { "STATE", "state", TABLES | TSV },
-        { "REASON", "reason", TABLES | TSV },
-        { "REVISION", "revision", TABLES | TSV },
-        { "ACTION", "action", TABLES },
-        { "POD", "effect", TABLES },
-        { "SOURCE", "source", WIDE },
-        { "MESSAGE", "message", TABLES | TSV },
-};
-
-static int add_row(cJSON *rows, const PlanRow *row) {
-        cJSON *item = cJSON_CreateObject();
-
-        if (!json_add_string(item, "namespace", row->namespace) || !json_add_string(item, "name", row->name) ||
-            !json_add_string(item, "state", state_name(row->state)) ||
-            !json_add_string(item, "reason", reason_name(row->reason)) ||
-            !json_add_string(item, "revision", row->revision) ||
-            !json_add_string(item, "action", row->has_step ? step_verb_name(row->verb) : "-") ||
-            !json_add_string(item, "effect", step_effect_name(row->effect)) ||
-            !json_add_string(item, "source", str_or_empty(row->origin)) ||
-            !json_add_string(item, "message", str_or_empty(row->message))) {
-                cJSON_Delete(item);
-                return -ENOMEM;
-        }
-        return json_append(rows, item) ? 0 : -ENOMEM;
-}
-
-/* A file of which not even the names can be told, and an object without a name. */
-static int add_nameless(cJSON *rows, Reason reason, const char *file, const char *why) {
-        char name[] = "-", namespace[] = "";
-        _cleanup_free_ char *message = strdup(why ? why : file);
-        const PlanRow row = {
-                .namespace = namespace, .name = name, .state = STATE_INVALID, .reason = reason, .message = message
-        };
-
-        return message ? add_row(rows, &row) : -ENOMEM;
-}
-
-static int add_unreadable(cJSON *rows, const LocalSnapshot *local) {
-        const Objects *objects = &local->objects;
-        int r = 0;
-
-        for (size_t i = 0; r == 0 && i < objects->n_files; i++) {
-                const ObjectFile *f = &objects->files[i];
-                _cleanup_free_ char *why = NULL;
-
-                if (!f->unreadable && f->diags.n_errors == 0)
-                        continue;
-                why = file_error(f);
-                r = why ? add_nameless(rows, REASON_Unreadable, f->name, why) : -ENOMEM;
-        }
-        for (size_t i = 0; r == 0 && i < objects->n_objects; i++) {
-                const Object *o = &objects->objects[i];
-                _cleanup_free_ char *why = NULL;
-
-                if (o->kind != OBJECT_DAEMONSET || o->name[0])
-                        continue;
-                why = object_error(objects, o);
-                r = why ? add_nameless(rows, REASON_Invalid, "", why) : -ENOMEM;
-        }
-        return r;
-}
 
 /* Steps that belong to no DaemonSet's row are told on standard error, and so is what --now overrides. */
 static void say_steps(const Options *options, const Reconcile *r) {
@@ -107,16 +36,6 @@ static int say_sources(const Options *options, const Reconcile *r) {
         return EX_IOERR;
 }
 
-static bool rows_well(const cJSON *rows) {
-        static const char *const bad[] = { "Invalid", "Refused", "Conflict" };
-
-        for (const cJSON *row = rows->child; row; row = row->next)
-                for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-                        if (streq(json_string(row, "state"), bad[i]))
-                                return false;
-        return true;
-}
-
 static int check_arguments(const Options *options) {
         if (options->n_args > 0 && !options->now) {
                 say_error("sync takes no arguments but NAMESPACE/NAME behind --now; see daemonlet sync --help");
@@ -138,15 +57,12 @@ static int check_arguments(const Options *options) {
 }
 
 static int print_report(const Options *options, const Reconcile *r, bool *ret_well, Err *err) {
-        _cleanup_json_ cJSON *rows = cJSON_CreateArray();
-        int e = rows ? add_unreadable(rows, &r->local) : -ENOMEM;
+        _cleanup_json_ cJSON *rows = report_rows(r);
 
-        for (size_t i = 0; e == 0 && i < r->plan.n_rows; i++)
-                e = add_row(rows, &r->plan.rows[i]);
-        if (e < 0)
+        if (!rows)
                 return err_oom(err);
-        *ret_well = rows_well(rows);
-        return output_rows(rows, columns, ARRAY_SIZE(columns), options->format, err);
+        *ret_well = report_is_well(rows);
+        return output_rows(rows, report_columns, n_report_columns, options->format, err);
 }
 
 int cmd_sync(const Options *options) {

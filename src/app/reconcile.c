@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-static int open_store(const Options *options, Reconcile *r, Err *err) {
+int reconcile_open(const Options *options, Reconcile *r, Err *err) {
         _cleanup_free_ char *last = NULL;
         StoreOptions store_options;
         int e;
@@ -25,17 +25,6 @@ static int open_store(const Options *options, Reconcile *r, Err *err) {
                 .read_only = options->dry_run,
         };
         return store_open(&store_options, &r->store, err);
-}
-
-int reconcile_open(const Options *options, Reconcile *ret, Err *err) {
-        _cleanup_reconcile_ Reconcile r = { 0 };
-        int e = open_store(options, &r, err);
-
-        if (e < 0)
-                return e;
-        *ret = r;
-        r = (Reconcile){ 0 };
-        return 0;
 }
 
 /* ---- reading ---- */
@@ -227,6 +216,10 @@ int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err)
         first = first < 0 ? first : e;
         if (r->local.sources) {
                 e = store_save_sources(r->store, r->local.sources, r->local.sources_len, err);
+                if (e == 0) {
+                        free(r->local.sources);
+                        r->local.sources = NULL;
+                }
                 first = first < 0 ? first : e;
         }
         /* A node that was named on the command line says nothing about this host. */

@@ -31,8 +31,9 @@ typedef struct ReconcilePass {
         int64_t removal_delay; /* milliseconds */
 } ReconcilePass;
 
-/* Configuration, the kubelet's settings, the store; with options->dry_run nothing is locked or made. */
-int reconcile_open(const Options *options, Reconcile *ret, Err *err);
+/* Configuration, the kubelet's settings, the store; with options->dry_run nothing is locked or made. r: zeroed; after a
+ * failure it holds what was found until then, and wants reconcile_done as well. */
+int reconcile_open(const Options *options, Reconcile *r, Err *err);
 
 /* Node and sources, and from them what is wanted; replaces what was read before. */
 int reconcile_read(const Options *options, Reconcile *r, Err *err);

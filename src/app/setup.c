@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define CONFIG_PATH SYSCONFDIR "/daemonlet/daemonlet.conf"
 #define MANIFEST_DIR_KUBEADM "/etc/kubernetes/manifests"
 #define CONFIG_SIZE_MAX (1024 * 1024)
 

@@ -31,6 +31,9 @@ void node_facts_done(NodeFacts *n);
  * are switched off there. */
 int setup_manifest_dir(const Config *config, const KubeletSettings *kubelet, const char *last, char **ret, Err *err);
 
+/* The configuration that is read without --config. */
+#define CONFIG_PATH SYSCONFDIR "/daemonlet/daemonlet.conf"
+
 DecideOptions setup_decide(const Options *options, const Config *config);
 
 /* All of it for a command that touches nothing: configuration, the kubelet's settings, the node. */
