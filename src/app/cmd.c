@@ -23,6 +23,14 @@ const Command commands[] = {
           .options = OPTION_NODE | OPTION_OUTPUT,
           .formats = FORMATS_ALL,
           .run = cmd_status },
+        { .name = "purge",
+          .usage = "[NAMESPACE/NAME] [--yes]",
+          .summary = "remove the manifests that daemonlet owns, for uninstalling",
+          .help = "Removes every manifest of ours, or one DaemonSet's, and so stops its pod. Asks on a terminal unless --yes is\n"
+                  "given. Sources, state and quarantine stay. The agent must not run: it would write them again.\n",
+          .options = OPTION_OUTPUT | OPTION_YES,
+          .formats = FORMATS_ALL,
+          .run = cmd_purge },
         { .name = "sync",
           .usage = "[--dry-run|--rerender|--confirm] [--now NAMESPACE/NAME...]",
           .summary = "reconcile once: bring the manifest directory to what this node should run",
@@ -171,7 +179,7 @@ static int usage(const char *format, ...) {
 }
 
 static int check_usage(const Command *c, const Options *o) {
-        for (unsigned bit = 1; bit <= OPTION_CONFIRM; bit <<= 1)
+        for (unsigned bit = 1; bit <= OPTION_YES; bit <<= 1)
                 if ((o->given & bit) && !(c->options & bit))
                         return usage("%s takes no --%s; see daemonlet %s --help", c->name, option_name(bit), c->name);
         if ((o->given & OPTION_OUTPUT) && !(c->formats & FORMAT_BIT(o->format)))

@@ -23,7 +23,19 @@ bool format_parse(const char *name, Format *ret) {
         return false;
 }
 
-enum { SHORT_LESS = 256, O_CONFIG, O_NODE, O_UPSTREAM, O_STRICT, O_DRY_RUN, O_NOW, O_RERENDER, O_CONFIRM, O_VERSION };
+enum {
+        SHORT_LESS = 256,
+        O_CONFIG,
+        O_NODE,
+        O_UPSTREAM,
+        O_STRICT,
+        O_DRY_RUN,
+        O_NOW,
+        O_RERENDER,
+        O_CONFIRM,
+        O_YES,
+        O_VERSION
+};
 
 /* One row an option; bit 0 = every command takes it. */
 static const struct OptionRow {
@@ -52,6 +64,7 @@ static const struct OptionRow {
           "adopt what this version would write (restarts the pods it changes)" },
         { "confirm", no_argument, O_CONFIRM, OPTION_CONFIRM, "--confirm",
           "removing everything, or reading another directory than before, is meant" },
+        { "yes", no_argument, O_YES, OPTION_YES, "--yes", "do not ask" },
 };
 
 const char *option_name(unsigned bit) {
@@ -123,6 +136,9 @@ static int take_option(Options *o, int value, const char *arg, Err *err) {
                 break;
         case O_CONFIRM:
                 o->confirm = true;
+                break;
+        case O_YES:
+                o->yes = true;
                 break;
         case 'o':
                 if (!format_parse(arg, &o->format))

@@ -19,6 +19,7 @@ enum {
         OPTION_NOW = 1 << 5,
         OPTION_RERENDER = 1 << 6,
         OPTION_CONFIRM = 1 << 7,
+        OPTION_YES = 1 << 8,
 };
 
 typedef struct Options {
@@ -27,7 +28,7 @@ typedef struct Options {
         bool help, version;
         unsigned given; /* OPTION_ bits that were given */
         const char *node_file;
-        bool upstream, strict, dry_run, now, rerender, confirm;
+        bool upstream, strict, dry_run, now, rerender, confirm, yes;
         Format format;       /* FORMAT_TABLE unless given */
         const char *command; /* NULL: none was given */
         char **args;         /* behind the command */

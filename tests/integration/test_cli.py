@@ -36,7 +36,7 @@ class Usage(Host):
     def test_help(self):
         p = subprocess.run([DAEMONLET, "--help"], capture_output=True, text=True)
         self.assertEqual((p.returncode, p.stderr), (0, ""))
-        for command in ("sync", "check", "explain", "render"):
+        for command in ("run", "status", "sync", "check", "explain", "render", "purge"):
             self.assertIn(command, p.stdout)
             for args in ([command, "--help"], ["--help", command], [command, "-h"]):
                 q = subprocess.run([DAEMONLET, *args], capture_output=True, text=True)

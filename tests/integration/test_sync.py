@@ -3,7 +3,7 @@
 """sync with the real binary: what is written, kept, restored, replaced, removed, quarantined and reported."""
 import fcntl, hashlib, json, os, resource, shutil, signal, subprocess, uuid
 
-from host import Host, daemonset, main
+from host import Host, Row, daemonset, main
 
 
 class Sync(Host):
@@ -480,6 +480,25 @@ class Sync(Host):
         started(5000)
         self.sync()
         self.assertEqual((list(old.iterdir()), [p.name for p in new.iterdir()]), ([], [self.path("one").name]))
+
+    def test_purge(self):
+        self.source("a.yaml", *[daemonset(f"ds-{i}") for i in range(4)])
+        self.sync()
+        theirs = self.manifests / "etcd.yaml"
+        theirs.write_text("apiVersion: v1\nkind: Pod\nmetadata:\n  name: etcd\n")
+        p = self.run_("purge", node=False, stdin=subprocess.DEVNULL)
+        self.assertEqual(p.returncode, 64)
+        self.assertIn("--yes", p.stderr)
+        self.assertEqual(len(self.files()), 5)
+        p = self.run_("purge", "--yes", "kube-system/ds-1", "-o", "tsv", node=False)
+        self.assertEqual((p.returncode, Row(p.stdout.splitlines()[0]).state), (0, "NotHere"), p.stderr)
+        self.assertEqual(len(self.files()), 4)
+        self.assertFalse(self.path("ds-1").exists())
+        self.assertEqual(self.run_("purge", "--yes", "ds-1", node=False).returncode, 64)
+        self.assertEqual(self.run_("purge", "--yes", node=False).returncode, 0)
+        self.assertEqual(self.files(), ["etcd.yaml"])
+        self.sync()
+        self.assertEqual(len(self.files()), 5)
 
     def test_moving_the_manifest_directory(self):
         self.source("a.json", daemonset("one"))
