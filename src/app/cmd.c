@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/cmd.h"
 #include "app/output.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -48,7 +49,7 @@ const Command commands[] = {
                   "that it mounts in another. A directory stands for its *.yaml, *.yml and *.json files, - for standard\n"
                   "input. Exit status 1 if anything is invalid, refused or waiting. With -v the objects of other kinds\n"
                   "are listed too.\n",
-          .options = OPTION_NODE | OPTION_STRICT | OPTION_OUTPUT,
+          .options = OPTION_NODE | OPTION_UPSTREAM | OPTION_STRICT | OPTION_OUTPUT,
           .formats = FORMATS_ALL,
           .min_args = 1,
           .run = cmd_check },
@@ -65,8 +66,8 @@ const Command commands[] = {
           .summary = "print the static pods as they would be written",
           .help = "Prints every DaemonSet of the files that can be rendered as a static pod, whether it fits this node or\n"
                   "not. Those that cannot are named on standard error, and the exit status is then 1.\n",
-          .options = OPTION_NODE | OPTION_STRICT | OPTION_OUTPUT,
-          .formats = FORMAT_BIT(FORMAT_JSON) | FORMAT_BIT(FORMAT_YAML) | FORMAT_BIT(FORMAT_NAME),
+          .options = OPTION_NODE | OPTION_UPSTREAM | OPTION_STRICT | OPTION_OUTPUT,
+          .formats = FORMATS_ALL,
           .format = FORMAT_JSON,
           .min_args = 1,
           .run = cmd_render },
@@ -77,11 +78,8 @@ static void say(const char *kind, const char *format, va_list ap) _printf_(2, 0)
 static void say(const char *kind, const char *format, va_list ap) {
         Err line = { 0 };
 
-        /* Through an Err for its rule: one line, no control characters. */
         (void)vsnprintf(line.message, sizeof(line.message), format, ap);
-        for (char *p = line.message; *p; p++)
-                if ((unsigned char)*p < 0x20 || *p == 0x7f)
-                        *p = ' ';
+        utf8_flatten(line.message);
         (void)fprintf(stderr, "daemonlet: %s%s\n", kind, line.message);
 }
 

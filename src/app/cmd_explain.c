@@ -189,7 +189,8 @@ static size_t sort_args(char **args, size_t n, char **files, char **names, size_
         for (size_t i = 0; i < n; i++) {
                 const char *slash = strchr(args[i], '/');
 
-                if (slash && slash != args[i] && slash[1] && !strchr(slash + 1, '/') && access(args[i], F_OK) < 0)
+                if (slash && slash != args[i] && slash[1] && !strchr(slash + 1, '/') && args[i][0] != '.' &&
+                    !is_source_name(slash + 1) && access(args[i], F_OK) < 0)
                         names[n_names++] = args[i];
                 else
                         files[n_files++] = args[i];

@@ -39,15 +39,34 @@ static int render_one(const Objects *objects, const Object *o, const RenderOptio
         return json_append(items, pod) ? 0 : -ENOMEM;
 }
 
-static int print_pods(const cJSON *items, const Options *options, Err *err) {
-        _cleanup_json_ cJSON *list = cJSON_CreateObject(), *names = cJSON_CreateArray();
+#define LINES (FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_WIDE) | FORMAT_BIT(FORMAT_TSV))
 
-        if (options->format == FORMAT_NAME) {
-                for (const cJSON *pod = items->child; pod; pod = pod->next)
-                        if (!json_append(names, cJSON_Duplicate(json_get(pod, "metadata"), true)))
-                                return err_oom(err);
-                return output_rows(names, NULL, 0, FORMAT_NAME, err);
+static const Column columns[] = {
+        { "NAME", "namespace/name", LINES },
+        { "REVISION", "revision", LINES },
+        { "UID", "uid", LINES },
+};
+
+/* A row a pod: its metadata, and the revision out of the annotations. */
+static int print_lines(const cJSON *items, Format format, Err *err) {
+        _cleanup_json_ cJSON *rows = cJSON_CreateArray();
+
+        for (const cJSON *pod = items->child; pod; pod = pod->next) {
+                const cJSON *metadata = json_get(pod, "metadata");
+                const char *revision = json_string(json_get(metadata, "annotations"), ANNOTATION_REVISION);
+                cJSON *row = cJSON_Duplicate(metadata, true);
+
+                if (!json_add_string(row, "revision", str_or_empty(revision)) || !json_append(rows, row))
+                        return err_oom(err);
         }
+        return rows ? output_rows(rows, columns, ARRAY_SIZE(columns), format, err) : err_oom(err);
+}
+
+static int print_pods(const cJSON *items, const Options *options, Err *err) {
+        _cleanup_json_ cJSON *list = cJSON_CreateObject();
+
+        if (options->format != FORMAT_JSON && options->format != FORMAT_YAML)
+                return print_lines(items, options->format, err);
         if (!json_add_string(list, "apiVersion", "v1") || !json_add_string(list, "kind", "List") ||
             !json_add(list, "items", cJSON_Duplicate(items, true)))
                 return err_oom(err);

@@ -56,6 +56,25 @@ static int check_arguments(const Options *options) {
         return 0;
 }
 
+/* A typing error must not look as if something had been done. */
+static bool knows_targets(const Options *options, const Plan *plan) {
+        bool all = true;
+
+        for (size_t i = 0; options->now && i < options->n_args; i++) {
+                const char *slash = strchr(options->args[i], '/');
+                size_t n = (size_t)(slash - options->args[i]);
+                bool found = false;
+
+                for (size_t k = 0; k < plan->n_rows; k++)
+                        found |= strncmp(plan->rows[k].namespace, options->args[i], n) == 0 &&
+                                 !plan->rows[k].namespace[n] && streq(plan->rows[k].name, slash + 1);
+                if (!found)
+                        say_error("%s: no such DaemonSet", options->args[i]);
+                all &= found;
+        }
+        return all;
+}
+
 static int print_report(const Options *options, const Reconcile *r, bool *ret_well, Err *err) {
         _cleanup_json_ cJSON *rows = report_rows(r);
 
@@ -92,5 +111,6 @@ int cmd_sync(const Options *options) {
         r = print_report(options, &reconcile, &well, &err);
         if (r < 0)
                 return fail(r, &err);
+        well &= knows_targets(options, &reconcile.plan) && reconcile.local.complete;
         return status ? status : well ? 0 : EXIT_NOT_WELL;
 }

@@ -119,7 +119,12 @@ char *file_error(const ObjectFile *f) {
 }
 
 char *object_error(const Objects *objects, const Object *o) {
-        return o->message ? strdup(o->message) : errors_text(objects->files[o->file].name, &o->diags);
+        const ObjectFile *f = &objects->files[o->file];
+
+        if (o->message)
+                return strdup(o->message);
+        /* Under --strict a warning that belongs to no object makes all of them invalid. */
+        return errors_text(f->name, o->diags.n_errors > 0 ? &o->diags : &f->diags);
 }
 
 bool files_all_well(const Objects *objects) {

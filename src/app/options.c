@@ -88,7 +88,9 @@ static const char *row_name(const void *table, size_t i) {
 static int unknown_option(int letter, const char *word, Err *err) {
         const char *near;
 
-        if (letter > 0 && letter < SHORT_LESS)
+        if (letter >= SHORT_LESS)
+                return err_set(err, -EINVAL, "option \"%s\" takes no value", word);
+        if (letter > 0)
                 return err_set(err, -EINVAL, "unknown option \"-%c\"; see daemonlet --help", letter);
         near = nearest_name(word + 2, ARRAY_SIZE(rows), row_name, rows);
         if (near)
@@ -155,6 +157,8 @@ int options_parse(int argc, char **argv, Options *ret, Err *err) {
 
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
                 table[i] = (struct option){ rows[i].name, rows[i].has_arg, NULL, rows[i].value };
+        /* Options may stand anywhere, whatever the environment says. */
+        (void)unsetenv("POSIXLY_CORRECT");
         opterr = 0;
         optind = 0;
         for (;;) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/output.h"
+#include "base/utf8.h"
 #include "core/yaml.h"
 
 #include <errno.h>
@@ -7,14 +8,16 @@
 #include <unistd.h>
 
 int output_text(const char *text, size_t len, Err *err) {
-        if (fwrite(text, 1, len, stdout) != len || fflush(stdout) != 0)
-                return err_errno(err, -EIO, "cannot write to standard output");
-        return 0;
+        errno = 0;
+        if (fwrite(text, 1, len, stdout) == len && fflush(stdout) == 0)
+                return 0;
+        return err_errno(err, errno ? -errno : -EIO, "cannot write to standard output");
 }
 
 /* The cell's text, given to the caller. */
 static char *cell_text(const cJSON *row, const char *key) {
         _cleanup_buf_ Buf out = BUF_INIT;
+        char *text;
 
         if (streq(key, "namespace/name")) {
                 const char *name = json_string(row, "name");
@@ -30,10 +33,10 @@ static char *cell_text(const cJSON *row, const char *key) {
                 else if (item)
                         json_canonical(item, &out);
         }
-        for (size_t i = 0; i < out.len; i++)
-                if ((unsigned char)out.data[i] < 0x20 || out.data[i] == 0x7f)
-                        out.data[i] = ' ';
-        return buf_take(&out, NULL);
+        text = buf_take(&out, NULL);
+        if (text)
+                utf8_flatten(text);
+        return text;
 }
 
 static size_t display_width(const char *s) {

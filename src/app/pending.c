@@ -43,7 +43,7 @@ int64_t pending_time(const Pending *p) {
         if (!p->due)
                 return -1;
         if (p->at_once)
-                return 0;
+                return p->n_writers ? p->first + PENDING_PATIENCE : 0;
         if (p->n_writers == 0 || p->last + PENDING_QUIET > p->first + PENDING_PATIENCE)
                 return p->last + PENDING_QUIET;
         return p->first + PENDING_PATIENCE;

@@ -14,7 +14,7 @@ enum {
 
 typedef struct Pending {
         bool due;            /* something has to be read */
-        bool at_once;        /* without waiting for quiet */
+        bool at_once;        /* without waiting for quiet, but for writers */
         int64_t first, last; /* event, milliseconds */
         char *writers[PENDING_WRITERS_MAX];
         size_t n_writers;

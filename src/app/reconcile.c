@@ -144,6 +144,16 @@ static int make_plan(const Options *options, const ReconcilePass *pass, Reconcil
         return plan_make(&facts, &r->plan);
 }
 
+/* Its file does not show it now, but was not read completely: calm rows say so. */
+static int note_stand_in(PlanRow *row) {
+        if (row->reason != REASON_Fits || *row->message)
+                return 0;
+        free(row->message);
+        row->message = strdup("its source was not read completely; the last good version counts");
+        row->reason = REASON_SourceIncomplete;
+        return row->message ? 0 : -ENOMEM;
+}
+
 /* An invalid file whose last good version still runs: the row tells what is wrong, not that all is well. */
 static int report_invalid_twins(Reconcile *r) {
         for (size_t i = 0; i < r->wanted.n && i < r->plan.n_rows; i++) {
@@ -153,6 +163,8 @@ static int report_invalid_twins(Reconcile *r) {
                 _cleanup_buf_ Buf message = BUF_INIT;
                 _cleanup_free_ char *why = NULL;
 
+                if (item->stand_in && !item->invalid_twin && note_stand_in(row) < 0)
+                        return -ENOMEM;
                 if (!item->invalid_twin)
                         continue;
                 twin = &r->local.objects.objects[item->twin];
@@ -209,25 +221,26 @@ static int report_failures(Plan *plan) {
 }
 
 int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err) {
-        int e, first;
+        Err errors[3] = { 0 };
+        int results[3] = { 0 };
 
-        first = store_apply(r->store, &r->plan, now, &r->result, err);
-        e = report_failures(&r->plan);
-        first = first < 0 ? first : e;
+        results[0] = store_apply(r->store, &r->plan, now, &r->result, &errors[0]);
+        if (report_failures(&r->plan) < 0)
+                return err_oom(err);
         if (r->local.sources) {
-                e = store_save_sources(r->store, r->local.sources, r->local.sources_len, err);
-                if (e == 0) {
+                results[1] = store_save_sources(r->store, r->local.sources, r->local.sources_len, &errors[1]);
+                if (results[1] == 0) {
                         free(r->local.sources);
                         r->local.sources = NULL;
                 }
-                first = first < 0 ? first : e;
         }
         /* A node that was named on the command line says nothing about this host. */
-        if (r->node.known && !options->node_file) {
-                e = store_set_node_name(r->store, r->node.view.name, err);
-                first = first < 0 ? first : e;
-        }
-        return first;
+        if (r->node.known && !options->node_file)
+                results[2] = store_set_node_name(r->store, r->node.view.name, &errors[2]);
+        for (size_t i = 0; i < ARRAY_SIZE(results); i++)
+                if (results[i] < 0)
+                        return err_set(err, results[i], "%s", errors[i].message);
+        return 0;
 }
 
 void reconcile_done(Reconcile *r) {

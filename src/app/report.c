@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/report.h"
 #include "app/files.h"
+#include "io/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -166,4 +168,12 @@ cJSON *report_status(const ReportFacts *f) {
         if (f->reconcile && !add_pass(status, f->reconcile))
                 return NULL;
         return TAKE_PTR(status);
+}
+
+int report_write(const char *runtime_dir, const char *text, size_t len) {
+        _cleanup_fd_ int fd = -1;
+
+        (void)mkdir(runtime_dir, 0755);
+        fd = file_open_at(AT_FDCWD, runtime_dir, O_RDONLY | O_DIRECTORY, 0);
+        return fd < 0 ? fd : file_write_at(fd, ".status.json.new", "status.json", text, len, 0644, NULL);
 }

@@ -28,3 +28,6 @@ typedef struct ReportFacts {
 } ReportFacts;
 
 cJSON *report_status(const ReportFacts *facts);
+
+/* Writes status.json atomically into the runtime directory, which is made if it is missing. 0 or an errno. */
+int report_write(const char *runtime_dir, const char *text, size_t len);

@@ -45,13 +45,19 @@ static int compare_entries(const struct dirent **a, const struct dirent **b) {
 static int read_drop_ins(Config *config, const char *path, Err *err) {
         struct dirent **names = NULL;
         char dir[PATH_MAX], file[PATH_MAX + 256];
+        struct stat st;
         int n, r = 0;
 
         if ((size_t)snprintf(dir, sizeof(dir), "%s.d", path) >= sizeof(dir))
                 return err_set(err, -ENAMETOOLONG, "%s: the path is too long", path);
+        /* Who may write to the directory may take a drop-in away. */
+        if (stat(dir, &st) < 0)
+                return errno == ENOENT ? 0 : err_errno(err, -errno, "cannot read %s", dir);
+        if (file_check_trust(&st, dir, err) < 0)
+                return -EINVAL;
         n = scandir(dir, &names, is_drop_in, compare_entries);
         if (n < 0)
-                return errno == ENOENT ? 0 : err_errno(err, -errno, "cannot read %s", dir);
+                return err_errno(err, -errno, "cannot read %s", dir);
         for (int i = 0; i < n; i++) {
                 if (r == 0) {
                         (void)snprintf(file, sizeof(file), "%s/%s", dir, names[i]->d_name);

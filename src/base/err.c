@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/err.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-
-/* One line: whatever a message was built from, it cannot forge a second line or move a terminal's cursor. */
-static void flatten(char *s) {
-        for (; *s; s++)
-                if ((unsigned char)*s < 0x20 || *s == 0x7f)
-                        *s = ' ';
-}
 
 int err_set(Err *err, int code, const char *format, ...) {
         va_list ap;
@@ -20,7 +14,7 @@ int err_set(Err *err, int code, const char *format, ...) {
         va_start(ap, format);
         (void)vsnprintf(err->message, sizeof(err->message), format, ap);
         va_end(ap);
-        flatten(err->message);
+        utf8_flatten(err->message);
         return code;
 }
 
@@ -35,7 +29,7 @@ int err_errno(Err *err, int code, const char *format, ...) {
         va_end(ap);
         used = strlen(err->message);
         (void)snprintf(err->message + used, sizeof(err->message) - used, ": %s", strerrordesc_np(-code));
-        flatten(err->message);
+        utf8_flatten(err->message);
         return code;
 }
 
@@ -53,7 +47,7 @@ int err_wrap(Err *err, int code, const char *format, ...) {
         /* Cutting is what the buffer's contract says. */
         if (snprintf(err->message, sizeof(err->message), "%s: %s", outer, inner) < 0)
                 err->message[0] = 0;
-        flatten(err->message);
+        utf8_flatten(err->message);
         return code;
 }
 

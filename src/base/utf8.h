@@ -8,5 +8,10 @@
  * cut. */
 size_t utf8_char(const char *s, size_t n);
 
+/* Makes a line of a text that is shown to people: control characters (C0, DEL, C1), line and paragraph separators and
+ * the controls of writing direction become spaces, malformed bytes question marks; a character that is cut at the end
+ * goes. What is shown can then neither move a terminal's cursor nor pretend to be another line. */
+void utf8_flatten(char *s);
+
 /* Whether all n bytes are well-formed. */
 bool utf8_valid(const char *s, size_t n);

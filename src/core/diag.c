@@ -93,3 +93,10 @@ void diags_done(Diags *d) {
         free(d->items);
         *d = (Diags){ 0 };
 }
+
+void diags_raise(Diags *d) {
+        for (size_t i = 0; i < d->n; i++)
+                d->items[i].level = DIAG_ERROR;
+        d->n_errors += d->n_warnings;
+        d->n_warnings = 0;
+}

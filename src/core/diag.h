@@ -24,6 +24,9 @@ typedef struct Diags {
 
 void diag_add(Diags *d, DiagLevel level, Place place, const char *path, const char *format, ...) _printf_(5, 6);
 
+/* Makes every warning an error. */
+void diags_raise(Diags *d);
+
 /* The first error, or NULL. */
 const Diag *diag_first_error(const Diags *d);
 

@@ -47,6 +47,12 @@ static bool is_damped(const LedgerEntry *e, int64_t now) {
         return e->fighting && now - e->repaired < LEDGER_FIGHT_PAUSE;
 }
 
+bool ledger_is_waiting(const Ledger *l, const char *file, int64_t now) {
+        const LedgerEntry *e = find(l, file);
+
+        return e && e->damped && is_damped(e, now);
+}
+
 int ledger_memory(Ledger *l, int64_t now, const PlanMemory **ret, size_t *ret_n) {
         PlanMemory *memory = calloc(l->n + 1, sizeof(*memory));
 
@@ -69,6 +75,8 @@ int ledger_memory(Ledger *l, int64_t now, const PlanMemory **ret, size_t *ret_n)
 /* ---- learning ---- */
 
 static void count_repair(LedgerEntry *e, int64_t now) {
+        if (now - e->needed >= LEDGER_FIGHT_WINDOW)
+                e->fighting = false;
         if (now - e->window >= LEDGER_FIGHT_WINDOW) {
                 e->window = now;
                 e->repairs = 0;
@@ -108,22 +116,24 @@ static int learn_row(Ledger *l, const PlanRow *row, int64_t now) {
         e = row->delayed || row->damped ? get(l, file, now) : find(l, file);
         if (!e)
                 return row->delayed || row->damped ? -ENOMEM : 0;
-        if (!row->delayed)
-                e->unwanted_since = -1;
-        else if (e->unwanted_since < 0)
+        e->delayed = row->delayed;
+        e->damped = row->damped;
+        if (row->delayed && e->unwanted_since < 0)
                 e->unwanted_since = now;
         if (row->damped)
                 e->needed = now;
         return 0;
 }
 
-/* What is calm again is forgotten. */
+/* What is calm again is forgotten. What the plan did not speak of is not due any more: nothing would ever end it. */
 static void forget(Ledger *l, int64_t now) {
         size_t kept = 0;
 
         for (size_t i = 0; i < l->n; i++) {
                 LedgerEntry *e = &l->entries[i];
 
+                if (!e->delayed)
+                        e->unwanted_since = -1;
                 if (e->unwanted_since < 0 && now - e->needed >= LEDGER_FIGHT_WINDOW)
                         free(e->file);
                 else
@@ -133,11 +143,15 @@ static void forget(Ledger *l, int64_t now) {
 }
 
 int ledger_learn(Ledger *l, const Plan *plan, int64_t now) {
-        int r = learn_steps(l, plan, now);
+        int r;
 
+        for (size_t i = 0; i < l->n; i++)
+                l->entries[i].delayed = l->entries[i].damped = false;
+        r = learn_steps(l, plan, now);
         for (size_t i = 0; r == 0 && i < plan->n_rows; i++)
                 r = learn_row(l, &plan->rows[i], now);
-        forget(l, now);
+        if (r == 0)
+                forget(l, now);
         return r;
 }
 
@@ -150,7 +164,7 @@ int64_t ledger_due(const Ledger *l, int64_t removal_delay) {
 
                 if (e->unwanted_since >= 0)
                         times[0] = e->unwanted_since + removal_delay;
-                if (e->fighting && e->needed > e->repaired)
+                if (e->damped)
                         times[1] = e->repaired + LEDGER_FIGHT_PAUSE;
                 for (size_t k = 0; k < ARRAY_SIZE(times); k++)
                         if (times[k] >= 0 && (due < 0 || times[k] < due))

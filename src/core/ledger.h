@@ -21,6 +21,7 @@ typedef struct LedgerEntry {
         int64_t repaired;       /* when it was last done */
         unsigned repairs;       /* in the window */
         bool fighting;
+        bool delayed, damped; /* in the last plan: its removal waits, its repair waits */
 } LedgerEntry;
 
 typedef struct Ledger {
@@ -35,6 +36,11 @@ int ledger_memory(Ledger *l, int64_t now, const PlanMemory **ret, size_t *ret_n)
 
 /* Learns from a plan that was carried out. 0 or -ENOMEM. */
 int ledger_learn(Ledger *l, const Plan *plan, int64_t now);
+
+/* Whether something fights over this file and its repair is known to be due: until then nothing new can be learnt of
+ * it.
+ */
+bool ledger_is_waiting(const Ledger *l, const char *file, int64_t now);
 
 /* When something is due that no event will announce: milliseconds of the same clock, or -1. */
 int64_t ledger_due(const Ledger *l, int64_t removal_delay);

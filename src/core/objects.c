@@ -131,7 +131,9 @@ int objects_add(Objects *o, size_t file, const KindInfo *kind, const char *api_v
         r = object_check(object, kind, api_version, tree);
         if (r < 0)
                 return r;
-        if (object->diags.n_errors > 0 || (strict && object->diags.n_warnings > 0)) {
+        if (strict)
+                diags_raise(&object->diags);
+        if (object->diags.n_errors > 0) {
                 object_refuse(object);
                 return 0;
         }

@@ -213,7 +213,7 @@ static void add_duplicates(Reader *r) {
                 size_t object = object_at(r, d->dropped);
                 Diags *diags = object == NO_OBJECT ? &reader_file(r)->diags : &r->o->objects[object].diags;
 
-                diag_add(diags, DIAG_WARNING, d->dropped, "",
+                diag_add(diags, r->strict ? DIAG_ERROR : DIAG_WARNING, d->dropped, "",
                          "duplicate key \"%s\": the one at %u:%u is dropped, the last one, at %u:%u, counts",
                          QUOTED(d->key), d->dropped.line, d->dropped.column, d->kept.line, d->kept.column);
                 if (r->strict && object != NO_OBJECT)
@@ -229,7 +229,11 @@ static void add_duplicates(Reader *r) {
 /* Whether every object counts; out of memory in a list of messages shows here too. */
 static int judge_file(Reader *r, size_t first_object) {
         ObjectFile *file = reader_file(r);
-        bool strictly_wrong = r->strict && file->diags.n_warnings > 0;
+        bool strictly_wrong;
+
+        if (r->strict)
+                diags_raise(&file->diags);
+        strictly_wrong = r->strict && file->diags.n_errors > 0;
 
         file->complete = file->diags.n_errors == 0 && !strictly_wrong;
         if (file->diags.failed)

@@ -129,8 +129,7 @@ static int anchor_get(Reader *r, const yaml_event_t *event, cJSON **ret) {
                 return fail_at(
                         r, &event->start_mark,
                         err_set(r->err, -EBADMSG,
-                                "no anchor &%.64s stands before the alias *%.64s; quote a text that starts with *",
-                                name, name));
+                                "no anchor of this name stands before the alias; quote a text that starts with *"));
         for (size_t i = 0; i < r->depth; i++)
                 if (r->frames[i].container == (*found)->item)
                         return fail_at(r, &event->start_mark,

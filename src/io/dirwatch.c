@@ -12,6 +12,9 @@
 #define MASK                                                                                                           \
         (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB |                \
          IN_DELETE_SELF | IN_MOVE_SELF)
+#define MASK_ABOVE (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF)
+
+enum { READS_MAX = 64 }; /* in one go, lest a storm of events keeps the caller from everything else */
 
 typedef struct Target {
         char *path;       /* NULL: unused */
@@ -19,7 +22,7 @@ typedef struct Target {
         const char *name; /* of the file; NULL: every entry counts */
         int watch;        /* of dir; -1: it is not there or cannot be watched */
         int above;        /* of the nearest directory above that is there; -1: none */
-        dev_t device;     /* what `watch` watches */
+        dev_t device;     /* of what the path named; inode 0: nothing */
         ino_t inode;
 } Target;
 
@@ -63,68 +66,111 @@ DirWatch *dirwatch_free(DirWatch *w) {
         return NULL;
 }
 
-/* Watches the nearest directory above the target's that is there, to see the next one come or go. */
-static void watch_above(DirWatch *w, Target *t) {
-        char path[PATH_MAX];
-
-        t->above = -1;
-        (void)snprintf(path, sizeof(path), "%s", t->dir);
-        for (;;) {
-                char *slash = strrchr(path, '/');
-
-                if (!slash)
+/* Ends a watch that no target has any more. That of an inode that has gone has ended by itself. */
+static void drop_watch(DirWatch *w, int watch) {
+        for (unsigned i = 0; i < DIRWATCH_MAX; i++)
+                if (w->targets[i].path && (w->targets[i].watch == watch || w->targets[i].above == watch))
                         return;
+        if (watch > 0)
+                (void)inotify_rm_watch(w->fd, watch);
+}
+
+static void replace_watch(DirWatch *w, int *watch, int new) {
+        int old = *watch;
+
+        *watch = new;
+        if (old != new)
+                drop_watch(w, old);
+}
+
+static bool is_directory(const char *path, struct stat *ret) {
+        return stat(path, ret) == 0 && S_ISDIR(ret->st_mode);
+}
+
+/* The path of the directory above; false at the top. */
+static bool cut_last(char *path) {
+        char *slash = strrchr(path, '/');
+
+        if (streq(path, "/") || streq(path, "."))
+                return false;
+        if (slash)
                 slash[slash == path] = 0;
-                t->above = inotify_add_watch(w->fd, path, MASK | IN_ONLYDIR);
-                if (t->above >= 0)
-                        return;
-                if (errno != ENOENT && errno != ENOTDIR) {
-                        w->blind = true;
-                        return;
-                }
-                if (streq(path, "/"))
-                        return;
-        }
+        else
+                (void)snprintf(path, 2, ".");
+        return true;
+}
+
+/* Watches the nearest directory above the target's that is there, to see the next one come or go. True if the next one
+ * came before the watch stood. */
+static bool watch_above(DirWatch *w, Target *t) {
+        char path[PATH_MAX], below[PATH_MAX];
+        struct stat st;
+        int watch = -1;
+
+        (void)snprintf(path, sizeof(path), "%s", t->dir);
+        do {
+                (void)snprintf(below, sizeof(below), "%s", path);
+                if (!cut_last(path))
+                        break;
+                /* Another target may want to know more of it. */
+                watch = inotify_add_watch(w->fd, path, MASK_ABOVE | IN_MASK_ADD | IN_ONLYDIR);
+        } while (watch < 0 && (errno == ENOENT || errno == ENOTDIR));
+        w->blind |= watch < 0 && errno != ENOENT && errno != ENOTDIR;
+        replace_watch(w, &t->above, watch);
+        return !streq(below, t->dir) && is_directory(below, &st);
 }
 
 /* True if the path names something else than before. */
 static bool watch_target(DirWatch *w, Target *t) {
-        struct stat st;
-        bool there = stat(t->dir, &st) == 0 && S_ISDIR(st.st_mode);
-        bool same = there ? t->watch >= 0 && st.st_dev == t->device && st.st_ino == t->inode : t->watch < 0;
+        struct stat st = { 0 };
+        bool there, same;
+        int watch = -1;
 
-        watch_above(w, t);
+        /* First, so that whatever happens after the look at the path is told. */
+        while (watch_above(w, t))
+                ;
+        there = is_directory(t->dir, &st);
+        same = there ? t->watch >= 0 && st.st_dev == t->device && st.st_ino == t->inode : t->inode == 0;
         if (same)
                 return false;
-        /* The old inode may be another target's as well: its watch ends by itself when the inode goes, or is not
-         * heeded. */
-        t->watch = there ? inotify_add_watch(w->fd, t->dir, MASK | IN_ONLYDIR) : -1;
-        if (there && t->watch < 0 && errno != ENOENT)
-                w->blind = true;
+        if (there) {
+                watch = inotify_add_watch(w->fd, t->dir, MASK | IN_ONLYDIR);
+                w->blind |= watch < 0 && errno != ENOENT && errno != ENOTDIR;
+        }
+        replace_watch(w, &t->watch, watch);
         t->device = there ? st.st_dev : 0;
         t->inode = there ? st.st_ino : 0;
         return true;
 }
 
 int dirwatch_set(DirWatch *w, unsigned target, const char *path, bool is_file) {
-        Target *t = &w->targets[target];
+        Target *t = &w->targets[target], old = *t;
         char *slash;
+        size_t n;
 
-        target_done(t);
-        if (!path)
-                return 0;
-        t->path = strdup(path);
-        t->dir = strdup(path);
-        if (!t->path || !t->dir) {
-                target_done(t);
-                return -ENOMEM;
+        *t = (Target){ .watch = -1, .above = -1 };
+        if (path && *path) {
+                t->path = strdup(path);
+                t->dir = strdup(path);
+                if (!t->path || !t->dir) {
+                        free(t->path);
+                        free(t->dir);
+                        *t = old;
+                        return -ENOMEM;
+                }
+                n = strlen(path);
+                while (n > 1 && t->dir[n - 1] == '/')
+                        n--, t->path[n] = t->dir[n] = 0;
+                slash = strrchr(t->dir, '/');
+                if (is_file)
+                        t->name = slash ? t->path + (slash - t->dir) + 1 : t->path;
+                if (is_file && !cut_last(t->dir))
+                        t->name = NULL;
+                (void)watch_target(w, t);
         }
-        slash = strrchr(t->dir, '/');
-        if (is_file && slash) {
-                t->name = t->path + (slash - t->dir) + 1;
-                slash[slash == t->dir] = 0;
-        }
-        (void)watch_target(w, t);
+        drop_watch(w, old.watch);
+        drop_watch(w, old.above);
+        target_done(&old);
         return 0;
 }
 
@@ -151,18 +197,28 @@ static DirEvent kind_of(uint32_t mask) {
         return mask & IN_CLOSE_WRITE ? DIR_EVENT_CLOSED : DIR_EVENT_CHANGED;
 }
 
+/* The kernel has ended it. The next directory at this path may well get the same inode number. */
+static void forget_watch(Target *t, int watch) {
+        if (t->watch == watch)
+                t->watch = -1;
+        if (t->above == watch)
+                t->above = -1;
+}
+
 /* True if what is watched may have to be looked up again. */
 static bool on_event(DirWatch *w, const struct inotify_event *e) {
         const char *name = e->len ? e->name : "";
         bool refresh = e->mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT);
 
         for (unsigned i = 0; i < DIRWATCH_MAX; i++) {
-                const Target *t = &w->targets[i];
+                Target *t = &w->targets[i];
 
                 if (!is_used(t))
                         continue;
                 refresh |= t->above == e->wd && (e->mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO));
-                if (t->watch == e->wd && !(e->mask & IN_IGNORED) && (!t->name || streq(t->name, name)))
+                if (e->mask & IN_IGNORED)
+                        forget_watch(t, e->wd);
+                else if (t->watch == e->wd && (!t->name || streq(t->name, name)))
                         w->handler(w->user, i, kind_of(e->mask), name);
         }
         return refresh;
@@ -176,7 +232,7 @@ int dirwatch_read(DirWatch *w) {
         _Alignas(struct inotify_event) char buffer[16 * 1024];
         bool refresh = false;
 
-        for (;;) {
+        for (int i = 0; i < READS_MAX; i++) {
                 ssize_t n = read(w->fd, buffer, sizeof(buffer));
 
                 if (n < 0 && errno == EINTR)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Directories and files that are watched by inotify, whatever becomes of them: deleted, replaced, moved, mounted over,
- * or not there yet. Knows paths and events, nothing of what they mean. */
+ * or not there yet. Knows paths and events, nothing of what they mean. Of a directory that is there, it and the one
+ * right above are watched: who renames one further up, or turns a link there, is noticed by dirwatch_refresh only. */
 #pragma once
 
 #include "base/err.h"

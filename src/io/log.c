@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/log.h"
 #include "base/err.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -53,9 +54,7 @@ void log_event(LogLevel level, const LogFields *fields, const char *format, ...)
         va_start(ap, format);
         (void)vsnprintf(line.message, sizeof(line.message), format, ap);
         va_end(ap);
-        for (char *p = line.message; *p; p++)
-                if ((unsigned char)*p < 0x20 || *p == 0x7f)
-                        *p = ' ';
+        utf8_flatten(line.message);
         if (is_journal())
                 send_to_journal(level, fields ? fields : &none, line.message);
         else

@@ -27,16 +27,34 @@ bool is_source_name(const char *name) {
         return false;
 }
 
-/* -ENOENT: the file has gone since its name was read. */
+static bool same_time(struct timespec a, struct timespec b) {
+        return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b) {
+        return a->st_ino == b->st_ino && a->st_size == b->st_size && same_time(a->st_mtim, b->st_mtim) &&
+               same_time(a->st_ctim, b->st_ctim);
+}
+
+/* -ENOENT: the file has gone since its name was read, or changed while it was read. */
 static int read_file(int dir_fd, const char *name, bool strict, Objects *o) {
         _cleanup_free_ char *text = NULL;
+        struct stat before, after;
         Err why = { 0 };
         size_t len;
         int r;
 
+        if (fstatat(dir_fd, name, &before, AT_SYMLINK_NOFOLLOW) < 0)
+                return -ENOENT;
         if (!utf8_valid(name, strlen(name)))
                 return objects_add_unreadable(o, name, "the file's name is not UTF-8");
         r = file_read(dir_fd, name, JSON_SIZE_MAX, (FileTrust){ .check = true }, &text, &len, &why);
+        if (r == 0 && (fstatat(dir_fd, name, &after, AT_SYMLINK_NOFOLLOW) < 0 || !same_file(&before, &after)))
+                return -ENOENT;
+        /* Who saves in place empties the file first. */
+        if (r == 0 && len == 0)
+                return objects_add_unreadable(
+                        o, name, "the file is empty: somebody may be writing it; delete it if that is meant");
         if (r == 0)
                 return objects_read(o, name, text, len, strict);
         if (r == -ENOMEM || r == -ENOENT)
@@ -49,10 +67,6 @@ typedef struct Reading {
         bool changing; /* entries came or went meanwhile */
         ino_t inode;   /* 0: not opened */
 } Reading;
-
-static bool same_time(struct timespec a, struct timespec b) {
-        return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
 
 /* Whether the path still names this directory, and no entry came or went meanwhile. */
 static bool unchanged(int fd, const char *path, const struct stat *before) {
@@ -81,7 +95,8 @@ static int read_files(int fd, const char *path, bool strict, Objects *o, Reading
                 r = read_file(fd, names.items[i], strict, o);
                 if (r == -ENOENT) {
                         ret->changing = true;
-                        r = objects_add_unreadable(o, names.items[i], "the file went away while it was read");
+                        r = objects_add_unreadable(o, names.items[i],
+                                                   "the file went away or changed while it was read");
                 }
                 if (r < 0)
                         return r;
@@ -289,8 +304,11 @@ static int stand_in_file(LocalSnapshot *s, const cJSON *file) {
         if (r < 0)
                 return r;
         o->files[o->n_files - 1].complete = false;
-        for (size_t i = first; i < o->n_objects; i++)
+        /* What was to be said of them was said when they were good, and of places that are no more. */
+        for (size_t i = first; i < o->n_objects; i++) {
                 o->objects[i].place = (Place){ 0 };
+                diags_done(&o->objects[i].diags);
+        }
         return 0;
 }
 

@@ -100,61 +100,6 @@ static void resolve_next(Apply *a) {
 
 /* ---- first round: state learns what will be ---- */
 
-static bool buries(const PlanStep *step) {
-        return step->verb == STEP_REMOVE || step->verb == STEP_FORGET || step->verb == STEP_REPLACE;
-}
-
-/* The pod of what is removed or replaced may live on for a while: who it is, which ports it holds. One that is replaced
- * by itself is not buried, and without ports only a removal is worth remembering. */
-static bool is_worth_a_tombstone(const PlanStep *step, const Manifest *m) {
-        if (!m->is_pod || !m->uid || !m->namespace || !m->name)
-                return false;
-        if (step->verb == STEP_REMOVE)
-                return true;
-        return m->n_ports > 0 && !(step->bytes && memmem(step->bytes, step->len, m->uid, strlen(m->uid)));
-}
-
-static int bury(Apply *a, const PlanStep *step) {
-        const int dirs[] = { a->s->manifests_fd, a->s->manifest_fd };
-        int r = 0;
-
-        for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-                _cleanup_free_ char *bytes = NULL;
-                Manifest m = { 0 };
-                bool known;
-                size_t len;
-
-                r = file_read(dirs[i], step->file, MANIFEST_KUBELET_MAX, (FileTrust){ 0 }, &bytes, &len, NULL);
-                if (r == 0)
-                        r = manifest_parse(bytes, len, &m);
-                known = r == 0 && is_worth_a_tombstone(step, &m);
-                if (known)
-                        r = index_add_tombstone(&a->s->index, &(PlanTombstone){ .namespace = m.namespace,
-                                                                                .name = m.name,
-                                                                                .uid = m.uid,
-                                                                                .ports = m.ports,
-                                                                                .n_ports = m.n_ports,
-                                                                                .removed_at = a->now,
-                                                                                .grace = m.grace });
-                manifest_done(&m);
-                if (known || r == -ENOMEM)
-                        return r;
-        }
-        return 0;
-}
-
-/* A removal that failed leaves nobody dead. */
-static void unbury(Apply *a, const PlanStep *step) {
-        Index *index = &a->s->index;
-
-        for (size_t i = index->n_tombstones; i-- > 0;) {
-                const PlanTombstone *t = &index->tombstones[i];
-
-                if (t->removed_at == a->now && streq(t->namespace, step->namespace) && streq(t->name, step->name))
-                        index_drop_tombstone(index, t->uid);
-        }
-}
-
 static int prepare_write(Apply *a, size_t i, Err *why) {
         const PlanStep *step = &a->plan->steps[i];
         int r = store_holds(a->s->manifest_fd, step->file, step->bytes, step->len);
@@ -194,9 +139,9 @@ static void prepare(Apply *a) {
                 r = 0;
                 if (writes(step))
                         r = prepare_write(a, i, &step_why);
-                if (r == 0 && buries(step) && a->progress[i] == TODO) {
+                if (r == 0 && store_buries(step) && a->progress[i] == TODO) {
                         buried = true;
-                        if (bury(a, step) < 0)
+                        if (store_bury(a->s, step, a->now) < 0)
                                 r = err_oom(&step_why);
                 }
                 if (r < 0)
@@ -320,6 +265,22 @@ static int do_touch(Apply *a, const PlanStep *step, Err *why) {
         return r < 0 ? err_errno(why, r, "cannot set its mode") : 0;
 }
 
+/* New bytes that state cannot take (a full disk) are not written; but where nothing good stands, the last ones are
+ * better than nothing, and they are in state already. */
+static void fall_back(Apply *a, const PlanStep *step) {
+        _cleanup_free_ char *bytes = NULL;
+        PlanStep last = *step;
+        Err why = { 0 };
+
+        if (step->verb != STEP_CREATE && !step->save_copy)
+                return;
+        if (file_read(a->s->manifests_fd, step->file, MANIFEST_KUBELET_MAX, (FileTrust){ 0 }, &bytes, &last.len, NULL) <
+            0)
+                return;
+        last.bytes = bytes;
+        (void)do_write(a, &last, &why);
+}
+
 static void carry_out(Apply *a) {
         static int (*const verbs[])(Apply *, const PlanStep *, Err *) = {
                 [STEP_SWEEP] = do_sweep,    [STEP_QUARANTINE] = do_quarantine, [STEP_REMOVE] = do_remove,
@@ -332,6 +293,8 @@ static void carry_out(Apply *a) {
                 Err why = { 0 };
                 int r;
 
+                if (a->progress[i] == FAILED && writes_next(step))
+                        fall_back(a, step);
                 if (a->progress[i] != TODO)
                         continue;
                 r = verbs[step->verb](a, step, &why);
@@ -353,18 +316,6 @@ static int forget(Apply *a, const PlanStep *step) {
         return 0;
 }
 
-/* A pod that is written again is not dead, whatever was buried. */
-static void resurrect(Apply *a, const PlanStep *step) {
-        Index *index = &a->s->index;
-
-        for (size_t i = index->n_tombstones; i-- > 0;) {
-                const char *uid = index->tombstones[i].uid;
-
-                if (memmem(step->bytes, step->len, uid, strlen(uid)))
-                        index_drop_tombstone(index, uid);
-        }
-}
-
 static int remember(Apply *a, const PlanStep *step, Progress progress, Err *why) {
         Store *s = a->s;
         int r = 0;
@@ -376,7 +327,7 @@ static int remember(Apply *a, const PlanStep *step, Progress progress, Err *why)
         if (r < 0)
                 return r;
         if (step->bytes)
-                resurrect(a, step);
+                store_resurrect(a->s, step);
         if (!step->namespace || !step->name)
                 return 0;
         r = index_put(&s->index, step->file, step->namespace, step->name, step->origin);
@@ -387,8 +338,8 @@ static int settle_step(Apply *a, const PlanStep *step, Progress progress, Err *w
         int r;
 
         if (progress == FAILED) {
-                if (buries(step))
-                        unbury(a, step);
+                if (store_buries(step))
+                        store_unbury(a->s, step, a->now);
                 return 0;
         }
         if (step->verb == STEP_RECORD || writes(step))

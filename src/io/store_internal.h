@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of the store share: store.c (directories, lock), store_state.c (index), store_scan.c (facts),
- * store_apply.c (steps), store_quarantine.c (moving out), store_former.c (a former manifest directory). */
+ * store_apply.c (steps), store_tombstones.c, store_quarantine.c (moving out), store_former.c (a former manifest
+ * directory). */
 #pragma once
 
 #include "io/file.h"
@@ -85,6 +86,19 @@ struct Store {
         Buf warning; /* for the next scan */
         Scan scan;
 };
+
+/* ---- store_tombstones.c ---- */
+
+/* Whether the step ends a pod that may hold host ports for a while. */
+bool store_buries(const PlanStep *step);
+/* Adds a tombstone if it is worth one. 0 or -ENOMEM. */
+int store_bury(Store *s, const PlanStep *step, int64_t now);
+/* The step failed: nobody is dead. */
+void store_unbury(Store *s, const PlanStep *step, int64_t now);
+/* A pod that is written again is not dead. */
+void store_resurrect(Store *s, const PlanStep *step);
+
+/* ---- the rest ---- */
 
 /* Adds a sentence to the next scan's warning. */
 void store_warn(Store *s, const char *format, ...) _printf_(2, 3);

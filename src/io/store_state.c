@@ -135,9 +135,12 @@ static void remove_tombstone(Index *index, size_t i) {
 }
 
 void index_drop_tombstone(Index *index, const char *uid) {
+        /* There is one at most, and uid may be its own. */
         for (size_t i = index->n_tombstones; i-- > 0;)
-                if (streq(index->tombstones[i].uid, uid))
+                if (streq(index->tombstones[i].uid, uid)) {
                         remove_tombstone(index, i);
+                        return;
+                }
 }
 
 void index_expire(Index *index, int64_t now) {

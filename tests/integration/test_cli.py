@@ -18,9 +18,8 @@ class Usage(Host):
             (["sync", "-o", "xml"], 'unknown output format "xml"'),
             (["check"], "needs at least one argument"),
             (["render"], "needs at least one argument"),
-            (["render", "-o", "tsv", "x"], 'no output format "tsv"'),
             (["check", "--dry-run", "x"], "check takes no --dry-run"),
-            (["render", "--upstream", "x"], "render takes no --upstream"),
+            (["check", "--strict=yes", "x"], "takes no value"),
             (["sync", "extra"], "sync takes no arguments"),
             (["sync", "--now"], "NAMESPACE/NAME"),
             (["sync", "--now", "noslash"], "NAMESPACE/NAME"),
@@ -86,6 +85,14 @@ class Configuration(Host):
         p = self.run_("sync")
         self.assertEqual(p.returncode, 78)
         self.assertIn("writ", p.stderr)
+
+    def test_drop_ins_of_a_directory_that_others_may_write(self):
+        d = self.dir / "daemonlet.conf.d"
+        d.mkdir()
+        d.chmod(0o777)
+        p = self.run_("sync")
+        self.assertEqual(p.returncode, 78)
+        self.assertIn("daemonlet.conf.d", p.stderr)
 
     def test_drop_ins_in_order(self):
         d = self.dir / "daemonlet.conf.d"
@@ -261,6 +268,26 @@ class Check(Host):
         rows = self.check(typo, status=1, options=["--strict"])
         self.assertEqual(rows[0][2], "invalid")
 
+    def test_strict_says_why(self):
+        f = self.write("twice.yaml", "apiVersion: apps/v1\nkind: DaemonSet\nkind: DaemonSet\nmetadata:\n  name: t\nspec:\n"
+                     "  selector: {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}}\n"
+                     "    spec: {containers: [{name: c, image: i}]}\n")
+        self.assertEqual(self.check(f)[0][2], "ok")
+        rows = self.check(f, status=1, options=["--strict"])
+        self.assertEqual(rows[-1][2], "invalid")
+        self.assertIn("duplicate key", rows[-1][4])
+
+    def test_terminal_controls_are_taken_out(self):
+        bad = daemonset("x\u009b2J\u202e\u001b[1m")
+        p = self.run_("check", self.write("bad.json", bad))
+        for control in "\u009b", "\u202e", "\u001b":
+            self.assertNotIn(control, p.stdout + p.stderr)
+
+    def test_alias_is_not_shown(self):
+        """It may be a secret that was not quoted."""
+        p = self.run_("check", self.write("s.yaml", "stringData: {b: *hunter2}\n"))
+        self.assertNotIn("hunter2", p.stdout + p.stderr)
+
     def test_other_kinds_are_listed(self):
         f = self.write("svc.yaml", "apiVersion: v1\nkind: Service\nmetadata:\n  name: dns\n")
         self.check(f)
@@ -314,6 +341,9 @@ class Formats(Host):
         p = self.run_("explain", "kube-system/none")
         self.assertEqual(p.returncode, 1)
         self.assertIn("no such DaemonSet", p.stderr)
+        p = self.run_("explain", "sub/missing.yaml", "-o", "tsv")
+        self.assertEqual(p.returncode, 1)
+        self.assertIn("No such file", p.stderr)
 
     def test_explain_files_without_any_setup(self):
         f = self.dir / "x.json"

@@ -481,6 +481,30 @@ class Sync(Host):
         self.sync()
         self.assertEqual((list(old.iterdir()), [p.name for p in new.iterdir()]), ([], [self.path("one").name]))
 
+    def test_in_place_saving_removes_nothing(self):
+        """Who saves in place empties the file first."""
+        self.source("a.yaml", daemonset("one"))
+        self.sync()
+        (self.sources / "a.yaml").write_text("")
+        row = self.sync(status=1)["kube-system/one"]
+        self.assertEqual((row.state, row.reason), ("Written", "SourceIncomplete"))
+        self.assertTrue(self.path("one").exists())
+
+    def test_withheld_removal_is_told(self):
+        self.source("a.yaml", daemonset("one"))
+        self.source("b.yaml", daemonset("two"))
+        self.sync()
+        (self.sources / "b.yaml").unlink()
+        self.source("c.yaml", "a: [")
+        row = self.sync(status=1)["kube-system/two"]
+        self.assertEqual(row.reason, "SourceIncomplete")
+        self.assertIn("last good", row.message)
+
+    def test_now_wants_a_known_name(self):
+        self.source("a.yaml", daemonset("one"))
+        self.sync("--now", "kube-system/typo", status=1)
+        self.assertIn("kube-system/typo: no such DaemonSet", self.stderr)
+
     def test_purge(self):
         self.source("a.yaml", *[daemonset(f"ds-{i}") for i in range(4)])
         self.sync()

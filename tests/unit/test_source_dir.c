@@ -252,7 +252,7 @@ static void strange_entries_are_unreadable(void **unused) {
         (void)unused;
         put_dir(in_dir(dir, "d.yaml"), 0755);
         assert_int_equal(mkfifo(in_dir(dir, "p.yaml"), 0600), 0);
-        put("big.yaml", "");
+        put("big.yaml", "# nothing\n");
         assert_int_equal(truncate(in_dir(dir, "big.yaml"), JSON_SIZE_MAX + 1), 0);
         put("\xff.yaml", CONFIG("a", "x"));
         (void)take();
@@ -398,11 +398,11 @@ static void equal_definitions_count_in_both_files(void **unused) {
         put("b.yaml", "[");
         assert_false(take());
         expect("a*", true, false);
-        put("a.yaml", "");
+        put("a.yaml", "# nothing\n");
         assert_true(take());
         expect("a*", true, false);
         assert_sources("\"b.yaml\":[" OBJECT("a", "x1") "]");
-        put("b.yaml", "");
+        put("b.yaml", "# nothing\n");
         assert_true(take());
         expect("", true, true);
 }
@@ -419,9 +419,21 @@ static void renamed_to_a_broken_file_stays(void **unused) {
         /* And goes only when all has been read. */
         assert_false(take());
         expect("b a*", true, false);
-        put("z.yaml", "");
+        put("z.yaml", "# nothing\n");
         assert_true(take());
         expect("b", true, true);
+}
+
+static void emptied_file_keeps_what_it_defined(void **unused) {
+        (void)unused;
+        put("a.yaml", CONFIG("a", "x1"));
+        assert_true(take());
+        put("a.yaml", "");
+        assert_false(take());
+        expect("a*", true, false);
+        put("a.yaml", "# nothing\n");
+        assert_true(take());
+        expect("", true, true);
 }
 
 static void renamed_while_another_is_broken_is_followed(void **unused) {
@@ -434,7 +446,7 @@ static void renamed_while_another_is_broken_is_followed(void **unused) {
         assert_true(take());
         expect("a", true, false);
         assert_sources("\"b.yaml\":[" OBJECT("a", "x1") "]");
-        put("b.yaml", "");
+        put("b.yaml", "# nothing\n");
         assert_true(take());
         expect("", true, false);
 }
@@ -614,6 +626,7 @@ int main(void) {
                 TEST(different_definitions_leave_the_last_good_one),
                 TEST(equal_definitions_count_in_both_files),
                 TEST(renamed_to_a_broken_file_stays),
+                TEST(emptied_file_keeps_what_it_defined),
                 TEST(renamed_while_another_is_broken_is_followed),
                 TEST(duplicate_in_a_broken_file_is_remembered),
                 TEST(complete_file_removes_while_another_is_broken),

@@ -483,6 +483,31 @@ static void replaced_pod_with_a_port_is_buried(void **unused) {
         assert_int_equal(snapshot.n_tombstones, 0);
 }
 
+static void full_state_still_brings_back_the_last_bytes(void **unused) {
+        (void)unused;
+        open_store();
+        apply_ok(step_of(STEP_CREATE, A_FILE, a1));
+        assert_int_equal(unlink(in_manifests(A_FILE)), 0);
+        /* next/ takes nothing. */
+        put_dir(in_state("next/.tmp"), 0755);
+        assert_true(apply_one(step_of(STEP_CREATE, A_FILE, a2)) < 0);
+        assert_int_equal(result.failed, 1);
+        assert_true(file_is(in_manifests(A_FILE), a1));
+}
+
+static void manifest_that_comes_back_is_not_dead(void **unused) {
+        (void)unused;
+        open_store();
+        apply_ok(step_of(STEP_CREATE, A_FILE, a1));
+        apply_ok(step_of(STEP_CREATE, B_FILE, b1));
+        apply_ok(step_of(STEP_REMOVE, A_FILE, NULL));
+        apply_ok(step_of(STEP_REMOVE, B_FILE, NULL));
+        apply_ok(step_of(STEP_CREATE, B_FILE, b1));
+        scan();
+        assert_int_equal(snapshot.n_tombstones, 1);
+        assert_string_equal(snapshot.tombstones[0].name, "a");
+}
+
 /* ---- interrupted ---- */
 
 static void interrupted_write_that_was_done_is_taken_over(void **unused) {
@@ -672,6 +697,8 @@ int main(void) {
                 WORLD_TEST(failed_removal_leaves_nobody_dead),
                 WORLD_TEST(forgetting_is_for_state_only),
                 WORLD_TEST(replaced_pod_with_a_port_is_buried),
+                WORLD_TEST(full_state_still_brings_back_the_last_bytes),
+                WORLD_TEST(manifest_that_comes_back_is_not_dead),
                 WORLD_TEST(interrupted_write_that_was_done_is_taken_over),
                 WORLD_TEST(interrupted_write_that_was_not_done_is_dropped),
                 WORLD_TEST(interrupted_write_is_overtaken_by_the_next),

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the agent remembers from pass to pass: removals that wait, and fights. The clock is a number. */
+#include "core/ledger.h"
+#include "test.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define FILE_A "daemonlet_ns_a.json"
+#define _cleanup_ledger_ _cleanup_(ledger_done)
+
+static char ns[] = "ns", a[] = "a", b[] = "b", c[] = "c", file_a[] = FILE_A, failure[] = "disk full";
+
+/* A plan with at most one step for "a" and one row for `row`. */
+typedef struct Made {
+        PlanStep step;
+        PlanRow row;
+        Plan plan;
+} Made;
+
+static const Plan *plan_of(Made *m, StepVerb verb, bool save_copy) {
+        *m = (Made){ .step = { .verb = verb, .file = file_a, .save_copy = save_copy } };
+        m->plan = (Plan){ .steps = &m->step, .n_steps = 1 };
+        return &m->plan;
+}
+
+static const Plan *row_of(Made *m, char *name, bool delayed, bool damped) {
+        *m = (Made){ .row = { .namespace = ns, .name = name, .delayed = delayed, .damped = damped } };
+        m->plan = (Plan){ .rows = &m->row, .n_rows = 1 };
+        return &m->plan;
+}
+
+static int learn(Ledger *l, char *name, bool delayed, bool damped, int64_t now) {
+        Made m;
+
+        return ledger_learn(l, row_of(&m, name, delayed, damped), now);
+}
+
+static void repair(Ledger *l, int64_t now) {
+        Made m;
+
+        assert_int_equal(ledger_learn(l, plan_of(&m, STEP_RESTORE, false), now), 0);
+}
+
+static const PlanMemory *remembered(Ledger *l, const char *file, int64_t now) {
+        const PlanMemory *memory;
+        size_t n;
+
+        assert_int_equal(ledger_memory(l, now, &memory, &n), 0);
+        for (size_t i = 0; i + 1 < n; i++)
+                assert_true(strcmp(memory[i].file, memory[i + 1].file) < 0);
+        for (size_t i = 0; i < n; i++)
+                if (streq(memory[i].file, file))
+                        return &memory[i];
+        return NULL;
+}
+
+static void test_removal_waits_from_the_first_plan_that_wants_it(void **state) {
+        _cleanup_ledger_ Ledger l = { 0 };
+
+        (void)state;
+        assert_null(remembered(&l, FILE_A, 0));
+        assert_int_equal(ledger_due(&l, 5000), -1);
+        assert_int_equal(learn(&l, a, true, false, 1000), 0);
+        assert_int_equal(learn(&l, a, true, false, 3000), 0);
+        assert_int_equal(remembered(&l, FILE_A, 4000)->unwanted_for, 3000);
+        assert_false(remembered(&l, FILE_A, 4000)->damped);
+        assert_int_equal(ledger_due(&l, 5000), 6000);
+}
+
+static void test_wanted_again_starts_anew(void **state) {
+        _cleanup_ledger_ Ledger l = { 0 };
+
+        (void)state;
+        assert_int_equal(learn(&l, a, true, false, 1000), 0);
+        assert_int_equal(learn(&l, a, false, false, 2000), 0);
+        assert_int_equal(remembered(&l, FILE_A, 3000)->unwanted_for, -1);
+        assert_int_equal(ledger_due(&l, 5000), -1);
+        assert_int_equal(learn(&l, a, true, false, 4000), 0);
+        assert_int_equal(ledger_due(&l, 5000), 9000);
+}
+
+static void test_what_a_plan_does_not_speak_of_is_not_due(void **state) {
+        _cleanup_ledger_ Ledger l = { 0 };
+
+        (void)state;
+        assert_int_equal(learn(&l, a, true, false, 1000), 0);
+        assert_int_equal(learn(&l, b, true, false, 2000), 0);
+        assert_int_equal(ledger_due(&l, 5000), 7000);
+        assert_int_equal(remembered(&l, FILE_A, 3000)->unwanted_for, -1);
+}
+
+static void test_the_first_of_several_is_due_first(void **state) {
+        _cleanup_ledger_ Ledger l = { 0 };
+        PlanRow rows[] = { { .namespace = ns, .name = c, .delayed = true },
+                           { .namespace = ns, .name = a, .delayed = true },
+                           { .namespace = ns, .name = b, .delayed = true } };
+        Plan plan = { .rows = rows, .n_rows = 1 };
+
+        (void)state;
+        for (size_t i = 0; i < 3; i++) {
+                plan.n_rows = i + 1;
+                assert_int_equal(ledger_learn(&l, &plan, 1000 * (int64_t)(i + 1)), 0);
+        }
+        assert_int_equal(l.n, 3);
+        assert_int_equal(ledger_due(&l, 5000), 6000);
+        assert_int_equal(remembered(&l, "daemonlet_ns_b.json", 4000)->unwanted_for, 1000);
+}
+
+static void test_what_counts_as_a_repair(void **state) {
+        static const struct {
+                StepVerb verb;
+                bool save_copy, failed;
+                uint64_t repairs, quarantined;
+        } rows[] = {
+                { STEP_RESTORE, false, false, 1, 0 }, { STEP_RESTORE, true, false, 1, 0 },
+                { STEP_RESTORE, false, true, 0, 0 },  { STEP_REPLACE, true, false, 1, 0 },
+                { STEP_REPLACE, false, false, 0, 0 }, { STEP_QUARANTINE, false, false, 0, 1 },
+                { STEP_CREATE, false, false, 0, 0 },  { STEP_REMOVE, false, false, 0, 0 },
+                { STEP_RECORD, false, false, 0, 0 },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                _cleanup_ledger_ Ledger l = { 0 };
+                Made m;
+
+                (void)plan_of(&m, rows[i].verb, rows[i].save_copy);
+                m.step.failure = rows[i].failed ? failure : NULL;
+                assert_int_equal(ledger_learn(&l, &m.plan, 1000), 0);
+                assert_int_equal(l.repairs, rows[i].repairs);
+                assert_int_equal(l.quarantined, rows[i].quarantined);
+                assert_int_equal(l.n, rows[i].repairs + rows[i].quarantined);
+        }
+}
+
+static void fight(Ledger *l, int64_t start) {
+        for (int i = 0; i < LEDGER_FIGHT_REPAIRS - 1; i++)
+                repair(l, start + i);
+        assert_false(remembered(l, FILE_A, start + 100)->damped);
+        repair(l, start + 100);
+}
+
+static void test_a_hundred_repairs_in_a_minute_are_a_fight(void **state) {
+        _cleanup_ledger_ Ledger l = { 0 };
+
+        (void)state;
+        fight(&l, 1000);
+        assert_true(remembered(&l, FILE_A, 1101)->damped);
+        assert_true(remembered(&l, FILE_A, 1100 + LEDGER_FIGHT_PAUSE - 1)->damped);
+        assert_false(remembered(&l, FILE_A, 1100 + LEDGER_FIGHT_PAUSE)->damped);
+        /* Nothing is due before a plan says that a repair waits; the wait is from the last repair. */
+        assert_int_equal(ledger_due(&l, 5000), -1);
+        assert_false(ledger_is_waiting(&l, FILE_A, 2000));
+        assert_int_equal(learn(&l, a, false, true, 2000), 0);
+        assert_int_equal(ledger_due(&l, 5000), 1100 + LEDGER_FIGHT_PAUSE);
+        assert_true(ledger_is_waiting(&l, FILE_A, 2001));
+        assert_false(ledger_is_waiting(&l, FILE_A, 1100 + LEDGER_FIGHT_PAUSE));
+        assert_false(ledger_is_waiting(&l, "daemonlet_ns_b.json", 2001));
+        /* Repaired, it is damped for the same time again. */
+        repair(&l, 11100);
+        assert_int_equal(ledger_due(&l, 5000), -1);
+        assert_true(remembered(&l, FILE_A, 11101)->damped);
+}
+
+static void test_who_stopped_fighting_leaves_nothing_due(void **state) {
+        _cleanup_ledger_ Ledger l = { 0 };
+
+        (void)state;
+        fight(&l, 1000);
+        assert_int_equal(learn(&l, a, false, true, 2000), 0);
+        /* It stands as it should without us. */
+        assert_int_equal(learn(&l, a, false, false, 12000), 0);
+        assert_int_equal(ledger_due(&l, 5000), -1);
+}
+
+static void test_a_hundred_repairs_in_two_minutes_are_none(void **state) {
+        _cleanup_ledger_ Ledger l = { 0 };
+
+        (void)state;
+        for (int i = 0; i < 10 * LEDGER_FIGHT_REPAIRS; i++)
+                repair(&l, 1000 + i * 1300);
+        assert_false(remembered(&l, FILE_A, 1000 + 10 * LEDGER_FIGHT_REPAIRS * 1300)->damped);
+}
+
+static void test_a_calm_window_ends_a_fight(void **state) {
+        _cleanup_ledger_ Ledger l = { 0 };
+
+        (void)state;
+        fight(&l, 1000);
+        /* No pass saw the calm: the next repair is the first one of a new life. */
+        repair(&l, 1100 + LEDGER_FIGHT_WINDOW);
+        assert_false(remembered(&l, FILE_A, 1101 + LEDGER_FIGHT_WINDOW)->damped);
+}
+
+static void test_less_than_a_calm_window_does_not_end_it(void **state) {
+        _cleanup_ledger_ Ledger l = { 0 };
+
+        (void)state;
+        fight(&l, 1000);
+        repair(&l, 1099 + LEDGER_FIGHT_WINDOW);
+        assert_true(remembered(&l, FILE_A, 1100 + LEDGER_FIGHT_WINDOW)->damped);
+}
+
+static void test_calm_files_are_forgotten(void **state) {
+        _cleanup_ledger_ Ledger l = { 0 };
+
+        (void)state;
+        repair(&l, 1000);
+        assert_int_equal(learn(&l, b, false, false, 999 + LEDGER_FIGHT_WINDOW), 0);
+        assert_int_equal(l.n, 1);
+        assert_int_equal(learn(&l, b, false, false, 1000 + LEDGER_FIGHT_WINDOW), 0);
+        assert_int_equal(l.n, 0);
+        /* Who still waits is not. */
+        assert_int_equal(learn(&l, a, true, false, 1000), 0);
+        assert_int_equal(learn(&l, a, true, false, 1000 + 2 * LEDGER_FIGHT_WINDOW), 0);
+        assert_int_equal(l.n, 1);
+}
+
+static int live(void *user) {
+        _cleanup_ledger_ Ledger l = { 0 };
+        const PlanMemory *memory;
+        char name[16];
+        Made m;
+        size_t n;
+        int r = 0;
+
+        (void)user;
+        for (int i = 0; r == 0 && i < 20; i++) {
+                (void)snprintf(name, sizeof(name), "n%d", i);
+                (void)row_of(&m, name, true, i % 2);
+                m.step = (PlanStep){ .verb = STEP_RESTORE, .file = file_a };
+                m.plan.steps = &m.step;
+                m.plan.n_steps = 1;
+                r = ledger_learn(&l, &m.plan, 1000 + i);
+                if (r == 0)
+                        r = ledger_memory(&l, 2000, &memory, &n);
+        }
+        return r;
+}
+
+static void test_out_of_memory(void **state) {
+        (void)state;
+        (void)test_oom(live, NULL);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_removal_waits_from_the_first_plan_that_wants_it),
+                cmocka_unit_test(test_wanted_again_starts_anew),
+                cmocka_unit_test(test_what_a_plan_does_not_speak_of_is_not_due),
+                cmocka_unit_test(test_the_first_of_several_is_due_first),
+                cmocka_unit_test(test_what_counts_as_a_repair),
+                cmocka_unit_test(test_a_hundred_repairs_in_a_minute_are_a_fight),
+                cmocka_unit_test(test_who_stopped_fighting_leaves_nothing_due),
+                cmocka_unit_test(test_a_hundred_repairs_in_two_minutes_are_none),
+                cmocka_unit_test(test_a_calm_window_ends_a_fight),
+                cmocka_unit_test(test_less_than_a_calm_window_does_not_end_it),
+                cmocka_unit_test(test_calm_files_are_forgotten),
+                cmocka_unit_test(test_out_of_memory),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
