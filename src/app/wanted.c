@@ -83,7 +83,9 @@ static int want_one(const Maker *m, const Object *o, PlanWanted *w, WantedItem *
         item->origin = buf_take(&origin, NULL);
         if (!item->origin)
                 return -ENOMEM;
-        *w = (PlanWanted){ .namespace = o->namespace, .name = o->name, .origin = item->origin };
+        *w = (PlanWanted){
+                .namespace = o->namespace, .name = o->name, .on_delete = o->on_delete, .origin = item->origin
+        };
         return o->reason == REASON_None ? want_usable(m, o, w, item) : want_unusable(m, o, w, item);
 }
 

@@ -105,6 +105,7 @@ static int object_compile(Object *object, const KindInfo *kind, cJSON *tree) {
                 return -ENOMEM;
         if (object->kind != OBJECT_DAEMONSET)
                 return 0;
+        object->on_delete = streq(json_string(json_path(tree, "spec.updateStrategy"), "type"), "OnDelete");
         return pod_scheduling_from_json(json_path(tree, "spec.template.spec"), &object->scheduling);
 }
 

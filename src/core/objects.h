@@ -36,6 +36,7 @@ typedef struct Object {
                         name, namespace, labels, annotations; no status; a Secret's stringData merged into data), nulls
                         taken out. NULL where Invalid */
         size_t len;
+        bool on_delete;           /* spec.updateStrategy.type is OnDelete */
         PodScheduling scheduling; /* DaemonSets only; valid unless Invalid */
 } Object;
 

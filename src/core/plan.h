@@ -41,6 +41,7 @@ typedef struct PlanWanted {
         State state;   /* what to report for WISH_ABSENT (NotHere) and WISH_KEEP (Waiting, Refused, Invalid, NotHere) */
         Reason reason; /* the verdict's or the refusal's */
         const char *message;
+        bool on_delete;           /* updateStrategy OnDelete: what stands is changed only when somebody removes it */
         const char *origin;       /* "file:<name>" or "api" */
         const Rendered *rendered; /* WISH_PRESENT only */
 } PlanWanted;

@@ -129,6 +129,12 @@ static void change(const Planner *p, PlanItem *it) {
         if (is_held(p, it)) {
                 buf_printf(item_note(it), "new revision %s is pending", it->wanted->rendered->revision);
                 hold(p, it);
+        } else if (it->wanted->on_delete && it->stands != STANDS_NOTHING && !p->facts->rerender &&
+                   !is_now_target(p->facts, it)) {
+                buf_printf(item_note(it), "new revision %s is pending until the manifest is removed",
+                           it->wanted->rendered->revision);
+                stay(it);
+                set_override(it, STATE_HELD, REASON_OnDelete);
         } else
                 set_step(it, it->stands == STANDS_NOTHING ? STEP_CREATE : STEP_REPLACE);
 }

@@ -505,6 +505,29 @@ class Sync(Host):
         self.sync("--now", "kube-system/typo", status=1)
         self.assertIn("kube-system/typo: no such DaemonSet", self.stderr)
 
+    def test_on_delete_waits_for_the_manifest_to_go(self):
+        def made(image):
+            ds = daemonset("one", image=image)
+            ds["spec"]["updateStrategy"] = {"type": "OnDelete"}
+            return ds
+
+        self.source("a.json", made("registry.example.com/a:1"))
+        self.assertEqual(self.sync()["kube-system/one"].reason, "Fits")
+        before = self.path("one").read_bytes()
+        self.source("a.json", made("registry.example.com/a:2"))
+        row = self.sync()["kube-system/one"]
+        self.assertEqual((row.state, row.reason), ("Held", "OnDelete"))
+        self.assertEqual(self.path("one").read_bytes(), before)
+        self.path("one").write_text("")
+        self.sync()
+        self.assertEqual(self.path("one").read_bytes(), before, "damage is put right with the last bytes")
+        self.path("one").unlink()
+        self.assertEqual(self.sync()["kube-system/one"].reason, "Fits")
+        self.assertEqual(self.pod("one")["spec"]["containers"][0]["image"], "registry.example.com/a:2")
+        self.source("a.json", made("registry.example.com/a:3"))
+        self.sync("--now", "kube-system/one")
+        self.assertEqual(self.pod("one")["spec"]["containers"][0]["image"], "registry.example.com/a:3")
+
     def test_purge(self):
         self.source("a.yaml", *[daemonset(f"ds-{i}") for i in range(4)])
         self.sync()
