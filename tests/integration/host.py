@@ -114,6 +114,8 @@ def yaml_of(o):
 
 
 def main():
+    if pathlib.Path(sys.argv[0]).stem in os.environ.get("SKIP_TESTS", "").split():
+        sys.exit(77)
     if not DAEMONLET.exists():
         sys.exit(f"{DAEMONLET} is missing")
     unittest.main(verbosity=2)
