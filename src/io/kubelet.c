@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
 #include "io/file.h"
 #include "io/kubelet_internal.h"
 #include "io/names.h"
@@ -23,9 +24,7 @@ int kubelet_warn(KubeletSettings *k, const char *format, ...) {
         va_start(ap, format);
         (void)vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
-        for (char *c = text; *c; c++)
-                if ((unsigned char)*c < 0x20)
-                        *c = ' ';
+        utf8_flatten(text);
         k->warning = strdup(text);
         return k->warning ? 0 : -ENOMEM;
 }
