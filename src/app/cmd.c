@@ -24,6 +24,16 @@ const Command commands[] = {
           .options = OPTION_NODE | OPTION_OUTPUT,
           .formats = FORMATS_ALL,
           .run = cmd_status },
+        { .name = "restart",
+          .usage = "NAMESPACE/NAME",
+          .summary = "restart one pod safely",
+          .help = "Withdraws the manifest, waits until the pod is gone and the kubelet has forgotten it, and writes the same\n"
+                  "bytes again. (A manifest that is deleted and written again by hand may never be started.) With a\n"
+                  "running agent it is asked, and `daemonlet status` shows how far it is; without one the command waits\n"
+                  "itself. Exit status 1 if it may not be restarted now: the message says why.\n",
+          .options = OPTION_NODE,
+          .min_args = 1,
+          .run = cmd_restart },
         { .name = "purge",
           .usage = "[NAMESPACE/NAME] [--yes]",
           .summary = "remove the manifests that daemonlet owns, for uninstalling",

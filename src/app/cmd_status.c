@@ -1,55 +1,65 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/cmd.h"
 #include "app/report.h"
-#include "io/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 
-/* The last report of an agent that is still there; *ret stays NULL if there is none. */
-static int read_report(const Config *config, cJSON **ret) {
-        _cleanup_free_ char *path = NULL, *text = NULL;
-        _cleanup_json_ cJSON *status = NULL;
-        int64_t pid;
-        size_t len;
-        int r;
+enum { SHOWN_MISHAPS = 5 };
 
-        if (asprintf(&path, "%s/status.json", config->runtime_dir) < 0) {
-                path = NULL;
-                return -ENOMEM;
-        }
-        r = file_read(AT_FDCWD, path, JSON_SIZE_MAX, (FileTrust){ .check = true }, &text, &len, NULL);
-        if (r == 0)
-                r = json_parse(text, len, (Place){ 1, 1 }, NULL, NULL, &status, NULL, NULL, NULL);
-        if (r < 0)
-                return r == -ENOMEM ? r : 0;
-        if (json_int(json_get(status, "pid"), &pid) && pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM))
-                *ret = TAKE_PTR(status);
-        return 0;
+static int64_t count(const cJSON *status, const char *name) {
+        int64_t n = 0;
+
+        (void)json_int(json_get(json_get(status, "counters"), name), &n);
+        return n;
 }
 
-static int show_report(const Options *options, const cJSON *status, Err *err) {
-        const cJSON *rows = json_get(status, "daemonsets"), *node = json_get(status, "node");
-        const cJSON *counters = json_get(status, "counters");
-        const char *problem = str_or_empty(json_string(status, "problem"));
-        int64_t repairs = 0, quarantined = 0;
-        int r;
+/* What the table has no room for: why something is not well, and what went wrong lately. */
+static void say_details(const Options *options, const cJSON *status, const cJSON *rows, int64_t now) {
+        const cJSON *node = json_get(status, "node"), *mishaps = json_get(status, "lastErrors");
+        int shown = 0;
 
-        if (options->format == FORMAT_JSON || options->format == FORMAT_YAML)
+        say_note(options,
+                 "node %s (%s); %" PRId64 " repairs, %" PRId64 " quarantined, %" PRId64 " held, %" PRId64
+                 " conflicts, %" PRId64 " restarts",
+                 str_or_empty(json_string(node, "name")), str_or_empty(json_string(node, "source")),
+                 count(status, "repairs"), count(status, "quarantined"), count(status, "held"),
+                 count(status, "conflicts"), count(status, "restarts"));
+        for (const cJSON *row = rows ? rows->child : NULL; row; row = row->next)
+                if (!report_row_is_well(row))
+                        say_note(options, "%s/%s: %s", json_string(row, "namespace"), json_string(row, "name"),
+                                 str_or_empty(json_string(row, "message")));
+        for (const cJSON *m = mishaps ? mishaps->child : NULL; m && shown < SHOWN_MISHAPS; m = m->next, shown++) {
+                const char *daemonset = str_or_empty(json_string(m, "daemonset"));
+                int64_t at = now, n = 1;
+                char age[REPORT_AGE_MAX];
+
+                (void)json_int(json_get(m, "at"), &at);
+                (void)json_int(json_get(m, "count"), &n);
+                report_age(now - at, age);
+                say_note(options, "error %s ago, %" PRId64 " times: %s%s%s", age, n, daemonset, *daemonset ? ": " : "",
+                         str_or_empty(json_string(m, "message")));
+        }
+}
+
+static int show_report(const Options *options, cJSON *status, Err *err) {
+        cJSON *rows = json_get_mutable(status, "daemonsets");
+        const char *problem = str_or_empty(json_string(status, "problem"));
+        bool whole = options->format == FORMAT_JSON || options->format == FORMAT_YAML;
+        int64_t now = (int64_t)time(NULL);
+        int r = 0;
+
+        if (whole)
                 r = output_rows(status, NULL, 0, options->format, err);
-        else
-                r = rows ? output_rows(rows, report_columns, n_report_columns, options->format, err) : 0;
+        else if (rows && report_add_ages(rows, now) < 0)
+                r = err_oom(err);
+        else if (rows)
+                r = output_rows(rows, status_columns, n_status_columns, options->format, err);
         if (r < 0)
                 return r;
-        (void)json_int(json_get(counters, "repairs"), &repairs);
-        (void)json_int(json_get(counters, "quarantined"), &quarantined);
-        say_note(options, "node %s (%s); %" PRId64 " repairs, %" PRId64 " quarantined",
-                 str_or_empty(json_string(node, "name")), str_or_empty(json_string(node, "source")), repairs,
-                 quarantined);
+        say_details(options, status, rows, now);
         if (*problem)
                 say_error("%s", problem);
         return *problem || !rows || !report_is_well(rows) ? EXIT_NOT_WELL : 0;
@@ -73,7 +83,9 @@ static int show_disk(const Options *options, Err *err) {
         rows = report_rows(&r);
         if (!rows)
                 return err_oom(err);
-        e = output_rows(rows, report_columns, n_report_columns, options->format, err);
+        if (report_add_ages(rows, (int64_t)time(NULL)) < 0)
+                return err_oom(err);
+        e = output_rows(rows, status_columns, n_status_columns, options->format, err);
         return e < 0 ? e : EXIT_NO_AGENT;
 }
 
@@ -89,7 +101,7 @@ int cmd_status(const Options *options) {
         }
         r = setup_config(options, &config, &err);
         if (r == 0)
-                r = read_report(&config, &status);
+                r = report_read(config.runtime_dir, &status);
         if (r < 0)
                 return fail(r, &err);
         if (status) {

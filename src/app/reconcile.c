@@ -114,6 +114,18 @@ static int ask_witness(Reconcile *r) {
         return 0;
 }
 
+bool reconcile_has_pod(const Reconcile *r, const char *uid) {
+        char known[37];
+
+        for (size_t i = 0; i < r->snapshot.n_written; i++)
+                if (manifest_uid(r->snapshot.written[i].bytes, r->snapshot.written[i].len, known) && streq(known, uid))
+                        return true;
+        for (size_t i = 0; i < r->snapshot.n_tombstones; i++)
+                if (streq(r->snapshot.tombstones[i].uid, uid))
+                        return true;
+        return false;
+}
+
 static int make_plan(const Options *options, const ReconcilePass *pass, Reconcile *r) {
         const PlanFacts facts = {
                 .wanted = r->wanted.wanted,
@@ -135,6 +147,7 @@ static int make_plan(const Options *options, const ReconcilePass *pass, Reconcil
                 .confirm = options->confirm,
                 .now_targets = options->now ? (const char *const *)options->args : NULL,
                 .n_now_targets = options->now ? options->n_args : 0,
+                .kubelet_up_for = kubelet_up_for(r->config.kubelet_proc_dir, &r->kubelet),
                 .memory = pass->memory,
                 .n_memory = pass->n_memory,
                 .removal_delay = pass->removal_delay,
@@ -241,6 +254,24 @@ int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err)
                 if (results[i] < 0)
                         return err_set(err, results[i], "%s", errors[i].message);
         return 0;
+}
+
+const char *reconcile_answer(const Plan *plan, const char *file) {
+        char own[MANIFEST_NAME_MAX + 1];
+
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const PlanStep *s = &plan->steps[i];
+
+                if (streq(s->file, file) && (s->verb == STEP_WITHDRAW || s->verb == STEP_REPLACE))
+                        return s->failure ? s->failure : ANSWER_RESTARTING;
+        }
+        for (size_t i = 0; i < plan->n_rows; i++) {
+                const PlanRow *row = &plan->rows[i];
+
+                if (manifest_file_name(row->namespace, row->name, own) == 0 && streq(own, file) && *row->message)
+                        return row->message;
+        }
+        return "nothing of it stands here";
 }
 
 void reconcile_done(Reconcile *r) {

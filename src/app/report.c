@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -28,6 +29,20 @@ const Column report_columns[] = {
 
 const size_t n_report_columns = ARRAY_SIZE(report_columns);
 
+const Column status_columns[] = {
+        { "NAMESPACE", "namespace", TABLES },
+        { "NAME", "name", TABLES },
+        { "NAMESPACE/NAME", "namespace/name", TSV },
+        { "STATE", "state", TABLES | TSV },
+        { "REASON", "reason", TABLES | TSV },
+        { "REVISION", "revision", TABLES | TSV },
+        { "SOURCE", "source", TABLES },
+        { "AGE", "age", TABLES },
+        { "MESSAGE", "message", WIDE | TSV },
+};
+
+const size_t n_status_columns = ARRAY_SIZE(status_columns);
+
 static int add_row(cJSON *rows, const PlanRow *row) {
         cJSON *item = cJSON_CreateObject();
 
@@ -38,7 +53,8 @@ static int add_row(cJSON *rows, const PlanRow *row) {
             !json_add_string(item, "action", row->has_step ? step_verb_name(row->verb) : "-") ||
             !json_add_string(item, "effect", step_effect_name(row->effect)) ||
             !json_add_string(item, "source", str_or_empty(row->origin)) ||
-            !json_add_string(item, "message", str_or_empty(row->message))) {
+            !json_add_string(item, "message", str_or_empty(row->message)) ||
+            (row->written_at > 0 && !json_add(item, "writtenAt", json_new_int(row->written_at)))) {
                 cJSON_Delete(item);
                 return -ENOMEM;
         }
@@ -90,30 +106,86 @@ cJSON *report_rows(const Reconcile *r) {
         return e < 0 ? NULL : TAKE_PTR(rows);
 }
 
-bool report_is_well(const cJSON *rows) {
-        static const char *const bad[] = { "Invalid", "Refused", "Conflict" };
+bool report_row_is_well(const cJSON *row) {
+        static const char *const bad[] = { "Invalid", "Refused", "Conflict", "NotStarted" };
 
-        for (const cJSON *row = rows->child; row; row = row->next)
-                for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-                        if (streq(json_string(row, "state"), bad[i]))
-                                return false;
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+                if (streq(json_string(row, "state"), bad[i]))
+                        return false;
         return true;
+}
+
+bool report_is_well(const cJSON *rows) {
+        for (const cJSON *row = rows->child; row; row = row->next)
+                if (!report_row_is_well(row))
+                        return false;
+        return true;
+}
+
+const cJSON *report_find(const cJSON *rows, const char *namespace, const char *name) {
+        for (const cJSON *row = rows ? rows->child : NULL; row; row = row->next)
+                if (streq(json_string(row, "namespace"), namespace) && streq(json_string(row, "name"), name))
+                        return row;
+        return NULL;
+}
+
+/* ---- ages ---- */
+
+/* Two units while the larger one is small, then one: nobody counts the minutes of a day. */
+void report_age(int64_t seconds, char ret[static REPORT_AGE_MAX]) {
+        static const struct {
+                int64_t below, unit, part;
+                const char *name, *part_name;
+        } scales[] = {
+                { 120, 1, 0, "s", "" },           { 600, 60, 1, "m", "s" },        { 3 * 3600, 60, 0, "m", "" },
+                { 8 * 3600, 3600, 60, "h", "m" }, { 48 * 3600, 3600, 0, "h", "" }, { 8 * 86400, 86400, 3600, "d", "h" },
+                { INT64_MAX, 86400, 0, "d", "" },
+        };
+        size_t i = 0;
+        int64_t part;
+
+        if (seconds < 0)
+                seconds = 0;
+        while (seconds >= scales[i].below)
+                i++;
+        part = scales[i].part ? seconds % scales[i].unit / scales[i].part : 0;
+        if (part)
+                (void)snprintf(ret, REPORT_AGE_MAX, "%" PRId64 "%s%" PRId64 "%s", seconds / scales[i].unit,
+                               scales[i].name, part, scales[i].part_name);
+        else
+                (void)snprintf(ret, REPORT_AGE_MAX, "%" PRId64 "%s", seconds / scales[i].unit, scales[i].name);
+}
+
+int report_add_ages(cJSON *rows, int64_t now) {
+        for (cJSON *row = rows->child; row; row = row->next) {
+                int64_t written_at;
+                char age[REPORT_AGE_MAX];
+
+                if (!json_int(json_get(row, "writtenAt"), &written_at))
+                        continue;
+                report_age(now - written_at, age);
+                if (!json_put(row, "age", cJSON_CreateString(age)))
+                        return -ENOMEM;
+        }
+        return 0;
 }
 
 /* ---- one line for people ---- */
 
 void report_summary(const cJSON *rows, Buf *out) {
         static const struct {
-                const char *states[6], *text;
+                const char *states[5], *one, *many;
         } groups[] = {
-                { { "Running", "Starting", "Written", "Terminating" }, " run here" },
-                { { "NotHere", "HandedOver" }, " not here" },
-                { { "Waiting" }, " waiting" },
-                { { "Held" }, " held" },
-                { { "Refused" }, " refused" },
-                { { "Invalid" }, " invalid" },
-                { { "Conflict" }, " in conflict" },
-                { { "NotStarted" }, " not started" },
+                { { "Running", "Starting", "Written" }, "runs here", "run here" },
+                { { "NotHere" }, "does not fit", "do not fit" },
+                { { "Terminating" }, "terminating", NULL },
+                { { "HandedOver" }, "handed over", NULL },
+                { { "Waiting" }, "waiting", NULL },
+                { { "Held" }, "held", NULL },
+                { { "Refused" }, "refused", NULL },
+                { { "Invalid" }, "invalid", NULL },
+                { { "Conflict" }, "in conflict", NULL },
+                { { "NotStarted" }, "not started", NULL },
         };
         const char *between = ": ";
         int total = cJSON_GetArraySize(rows);
@@ -127,22 +199,51 @@ void report_summary(const cJSON *rows, Buf *out) {
                                 n += streq(json_string(row, "state"), groups[i].states[k]);
                 if (n == 0)
                         continue;
-                buf_printf(out, "%s%zu%s", between, n, groups[i].text);
+                buf_printf(out, "%s%zu %s", between, n, n > 1 && groups[i].many ? groups[i].many : groups[i].one);
                 between = ", ";
         }
 }
 
 /* ---- status.json ---- */
 
-static bool add_counters(cJSON *status, const ReportFacts *f) {
+static bool add_counters(cJSON *status, const Ledger *l) {
+        const struct {
+                const char *name;
+                uint64_t value;
+        } counts[] = {
+                { "repairs", l->repairs },     { "quarantined", l->quarantined }, { "held", l->holds },
+                { "conflicts", l->conflicts }, { "restarts", l->restarts },
+        };
         cJSON *counters = cJSON_CreateObject();
 
-        if (!json_add(counters, "repairs", json_new_int((int64_t)f->ledger->repairs)) ||
-            !json_add(counters, "quarantined", json_new_int((int64_t)f->ledger->quarantined))) {
-                cJSON_Delete(counters);
-                return false;
-        }
+        for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+                if (!json_add(counters, counts[i].name, json_new_int((int64_t)counts[i].value))) {
+                        cJSON_Delete(counters);
+                        return false;
+                }
         return json_add(status, "counters", counters);
+}
+
+static bool add_mishaps(cJSON *status, const Mishap *mishaps, size_t n) {
+        cJSON *list = cJSON_CreateArray();
+
+        for (size_t i = 0; i < n; i++) {
+                cJSON *item = cJSON_CreateObject();
+
+                if (!json_add(item, "at", json_new_int(mishaps[i].at)) ||
+                    !json_add(item, "count", json_new_int((int64_t)mishaps[i].count)) ||
+                    !json_add_string(item, "daemonset", mishaps[i].daemonset) ||
+                    !json_add_string(item, "message", mishaps[i].what.message)) {
+                        cJSON_Delete(item);
+                        cJSON_Delete(list);
+                        return false;
+                }
+                if (!json_append(list, item)) {
+                        cJSON_Delete(list);
+                        return false;
+                }
+        }
+        return json_add(status, "lastErrors", list);
 }
 
 static bool add_pass(cJSON *status, const Reconcile *r) {
@@ -163,17 +264,42 @@ cJSON *report_status(const ReportFacts *f) {
         _cleanup_json_ cJSON *status = cJSON_CreateObject();
 
         if (!json_add(status, "version", json_new_int(1)) || !json_add(status, "pid", json_new_int(getpid())) ||
-            !json_add_string(status, "problem", str_or_empty(f->problem)) || !add_counters(status, f))
+            !json_add_string(status, "problem", str_or_empty(f->problem)) || !add_counters(status, f->ledger) ||
+            !add_mishaps(status, f->mishaps, f->n_mishaps))
                 return NULL;
         if (f->reconcile && !add_pass(status, f->reconcile))
                 return NULL;
         return TAKE_PTR(status);
 }
 
-int report_write(const char *runtime_dir, const char *text, size_t len) {
+int report_write(const char *runtime_dir, const char *text, size_t len, Err *err) {
         _cleanup_fd_ int fd = -1;
 
         (void)mkdir(runtime_dir, 0755);
         fd = file_open_at(AT_FDCWD, runtime_dir, O_RDONLY | O_DIRECTORY, 0);
-        return fd < 0 ? fd : file_write_at(fd, ".status.json.new", "status.json", text, len, 0644, NULL);
+        if (fd < 0)
+                return err_errno(err, fd, "cannot write status.json: %s", runtime_dir);
+        return file_write_at(fd, ".status.json.new", "status.json", text, len, 0644, err);
+}
+
+int report_read(const char *runtime_dir, cJSON **ret) {
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        _cleanup_json_ cJSON *status = NULL;
+        int64_t pid;
+        size_t len;
+        int r;
+
+        *ret = NULL;
+        if (asprintf(&path, "%s/status.json", runtime_dir) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        r = file_read(AT_FDCWD, path, JSON_SIZE_MAX, (FileTrust){ .check = true }, &text, &len, NULL);
+        if (r == 0)
+                r = json_parse(text, len, (Place){ 1, 1 }, NULL, NULL, &status, NULL, NULL, NULL);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        if (json_int(json_get(status, "pid"), &pid) && pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM))
+                *ret = TAKE_PTR(status);
+        return 0;
 }

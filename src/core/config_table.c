@@ -263,7 +263,7 @@ const ConfigItem config_items[] = {
                 .offset = offsetof(Config, metrics_textfile),
                 .fallback = "none",
                 .unset = "none",
-                .help = "A file in Prometheus' text format, written whenever something changes, for the node "
+                .help = "A file in Prometheus' text format, written after every pass, for the node "
                         "exporter's textfile collector, which wants a name that ends in .prom. Its directory must "
                         "exist.",
         },

@@ -14,9 +14,10 @@ const char *state_name(State s) {
 
 const char *step_verb_name(StepVerb v) {
         static const char *const names[] = {
-                [STEP_SWEEP] = "sweep",     [STEP_QUARANTINE] = "quarantine", [STEP_REMOVE] = "remove",
-                [STEP_FORGET] = "forget",   [STEP_RECORD] = "record",         [STEP_RESTORE] = "restore",
-                [STEP_REPLACE] = "replace", [STEP_CREATE] = "create",         [STEP_TOUCH] = "touch",
+                [STEP_SWEEP] = "sweep",       [STEP_QUARANTINE] = "quarantine", [STEP_REMOVE] = "remove",
+                [STEP_WITHDRAW] = "withdraw", [STEP_FORGET] = "forget",         [STEP_RECORD] = "record",
+                [STEP_RESTORE] = "restore",   [STEP_REPLACE] = "replace",       [STEP_CREATE] = "create",
+                [STEP_TOUCH] = "touch",
         };
 
         return names[v];
@@ -35,7 +36,8 @@ const char *step_effect_name(StepEffect e) {
 
 int plan_make(const PlanFacts *facts, Plan *ret) {
         static int (*const passes[])(Planner * p) = {
-                planner_join, planner_classify, planner_decide, planner_ports, planner_steps, planner_rows,
+                planner_join,     planner_classify, planner_decide, planner_ports,
+                planner_restarts, planner_steps,    planner_rows,
         };
         _cleanup_(planner_done) Planner p = { .facts = facts };
 
@@ -50,14 +52,28 @@ int plan_make(const PlanFacts *facts, Plan *ret) {
         return 0;
 }
 
+static void step_done(PlanStep *s) {
+        free(s->file);
+        free(s->namespace);
+        free(s->name);
+        free(s->why);
+        free(s->failure);
+}
+
+void plan_keep_file(Plan *p, const char *file) {
+        size_t kept = 0;
+
+        for (size_t i = 0; i < p->n_steps; i++)
+                if (streq(p->steps[i].file, file))
+                        p->steps[kept++] = p->steps[i];
+                else
+                        step_done(&p->steps[i]);
+        p->n_steps = kept;
+}
+
 void plan_done(Plan *p) {
-        for (size_t i = 0; i < p->n_steps; i++) {
-                free(p->steps[i].file);
-                free(p->steps[i].namespace);
-                free(p->steps[i].name);
-                free(p->steps[i].why);
-                free(p->steps[i].failure);
-        }
+        for (size_t i = 0; i < p->n_steps; i++)
+                step_done(&p->steps[i]);
         for (size_t i = 0; i < p->n_rows; i++) {
                 free(p->rows[i].namespace);
                 free(p->rows[i].name);

@@ -58,6 +58,7 @@ typedef struct PlanEntry {
         bool unreadable;   /* regular, but its bytes could not be had (I/O error): nothing is known, nothing is done */
         const char *bytes; /* regular only; NULL if unreadable, or too large for a kubelet to load */
         size_t len;
+        int64_t modified; /* of a regular file: seconds, realtime; 0: not known */
 } PlanEntry;
 
 /* What state remembers of one manifest of ours. */
@@ -71,7 +72,7 @@ typedef struct PlanWritten {
         Witness witness; /* of the pod with the uid in bytes */
 } PlanWritten;
 
-/* A removed manifest whose pod may not be gone. */
+/* A removed, replaced or withdrawn manifest whose pod may not be gone. */
 typedef struct PlanTombstone {
         const char *namespace, *name, *uid;
         const HostPort *ports;
@@ -86,7 +87,20 @@ typedef struct PlanMemory {
         const char *file;
         int64_t unwanted_for; /* milliseconds since its removal was first due; -1: it was not due before */
         bool damped;          /* something fights over it: no repair now */
+        bool restart;         /* an operator asks for a restart of its pod */
+        int64_t absent_for;   /* milliseconds for which what stands has had no pod, though a kubelet ran; or 0 */
+        unsigned retries;     /* how often it was written again because of that since its pod was last seen */
+        int64_t gone_for;     /* milliseconds since the pod of what was withdrawn was first seen gone; or 0 */
 } PlanMemory;
+
+enum {                                  /* milliseconds */
+       PLAN_ABSENT = 60 * 1000,         /* without a pod for so long a manifest is NotStarted */
+       PLAN_RETRY_MAX = 16 * 60 * 1000, /* the longest time before it is written again */
+       PLAN_GONE = 6 * 1000,            /* by which a kubelet has forgotten a pod whose traces are gone */
+};
+
+/* How long a manifest stands without a pod before it is written again: a minute, doubled each time. */
+int64_t plan_retry_after(unsigned retries);
 
 typedef enum HoldPolicy { HOLD_NEVER, HOLD_UNTIL_SYNCED, HOLD_ALWAYS } HoldPolicy;
 
@@ -104,11 +118,12 @@ typedef struct PlanFacts {
         size_t n_complete_files;
         bool local_complete;      /* daemonsets.d was read and every file in it completely */
         bool all_synced;          /* every configured source is complete */
-        const PlanMemory *memory; /* by file, in byte order */
+        const PlanMemory *memory; /* by file, in byte order; NULL: this is a single pass, nothing is remembered */
         size_t n_memory;
         int64_t removal_delay; /* milliseconds for which a removal must have been due; 0: at once */
         HoldPolicy hold;
         bool kubelet_synced;            /* this kubelet process has seen the API server */
+        int64_t kubelet_up_for;         /* milliseconds since the running kubelet was started; -1: none runs */
         bool rerender;                  /* adopt what the present renderer writes */
         bool confirm;                   /* MassRemoval is meant */
         const char *const *now_targets; /* NAMESPACE/NAME that overrides the hold */
@@ -122,6 +137,8 @@ typedef enum StepVerb {                  /* in the order of a plan */
                         STEP_SWEEP,      /* unlink our own temporary file that an interrupted write left */
                         STEP_QUARANTINE, /* move the entry out of the directory */
                         STEP_REMOVE,     /* unlink the manifest, forget it, leave a tombstone of its pod */
+                        STEP_WITHDRAW,   /* unlink the manifest, to be restored when its pod is gone; leaves a tombstone
+                                          */
                         STEP_FORGET,     /* state only: nothing stands and nothing is wanted; leaves a tombstone */
                         STEP_RECORD,     /* state only: bytes and origin of a manifest that stands as it should */
                         STEP_RESTORE,    /* write the last bytes again */
@@ -143,6 +160,7 @@ typedef struct PlanStep {
         size_t len;
         bool save_copy;  /* RESTORE, REPLACE: what stands is damage or somebody's edit: copy it to quarantine first */
         bool move_first; /* a directory stands there: it must be moved away before the write */
+        bool again;      /* RESTORE: of what was withdrawn; no repair */
         char *namespace, *name; /* "" where nothing tells it (SWEEP, QUARANTINE) */
         const char *origin;     /* for state; borrowed; NULL: unknown */
         StepEffect effect;
@@ -161,8 +179,13 @@ typedef struct PlanRow {
         StepEffect effect;
         StepVerb verb; /* the step for it, if has_step */
         bool has_step;
-        bool delayed; /* its removal is due and waits for removal_delay */
-        bool damped;  /* its repair is due and waits, since something fights over the file */
+        bool delayed;       /* its removal is due and waits for removal_delay */
+        bool damped;        /* its repair is due and waits, since something fights over the file */
+        bool alive;         /* the pod of what stands was seen */
+        int64_t absent_for; /* milliseconds without a pod, though the kubelet should run one; -1: that is not so */
+        bool gone;          /* the pod of what was withdrawn is gone; it is restored after PLAN_GONE */
+        bool unsettled;     /* the witness will tell something new soon */
+        int64_t written_at; /* what stands: seconds, realtime; 0: nothing stands, or not known */
 } PlanRow;
 
 typedef struct Plan {
@@ -174,5 +197,9 @@ typedef struct Plan {
 
 /* 0 or -ENOMEM. */
 int plan_make(const PlanFacts *facts, Plan *ret);
+
+/* Drops the steps of all other files; the rows stay. */
+void plan_keep_file(Plan *p, const char *file);
+
 void plan_done(Plan *p);
 #define _cleanup_plan_ _cleanup_(plan_done)

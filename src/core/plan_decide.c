@@ -26,8 +26,7 @@ static bool is_now_target(const PlanFacts *f, const PlanItem *it) {
         return false;
 }
 
-/* Whether a change or removal must wait: the kubelet would run the old pod and the new one beside each other. */
-static bool is_held(const Planner *p, const PlanItem *it) {
+bool item_is_held(const Planner *p, const PlanItem *it) {
         const PlanFacts *f = p->facts;
 
         if (f->hold == HOLD_NEVER || (f->hold == HOLD_UNTIL_SYNCED && f->kubelet_synced))
@@ -39,17 +38,9 @@ static bool is_held(const Planner *p, const PlanItem *it) {
 
 /* ---- what a running agent remembers ---- */
 
-static int compare_memory(const void *file, const void *memory) {
-        return strcmp(file, ((const PlanMemory *)memory)->file);
-}
-
-static const PlanMemory *memory_of(const PlanFacts *f, const PlanItem *it) {
-        return f->n_memory ? bsearch(it->file, f->memory, f->n_memory, sizeof(*f->memory), compare_memory) : NULL;
-}
-
 /* Editors, git and rsync delete what they are about to write again. */
 static bool is_too_early(const PlanFacts *f, const PlanItem *it) {
-        const PlanMemory *m = memory_of(f, it);
+        const PlanMemory *m = memory_of(f, it->file);
 
         return f->removal_delay > 0 && (!m || m->unwanted_for < f->removal_delay);
 }
@@ -67,7 +58,7 @@ Buf *item_note(PlanItem *it) {
         return &it->note;
 }
 
-static void set_override(PlanItem *it, State state, Reason reason) {
+void item_report(PlanItem *it, State state, Reason reason) {
         it->override = true;
         it->state = state;
         it->reason = reason;
@@ -101,7 +92,7 @@ void item_stay_as(PlanItem *it, State state, Reason reason) {
                 it->has_step = false;
                 stay(it);
         }
-        set_override(it, state, reason);
+        item_report(it, state, reason);
 }
 
 const char *item_staying(const PlanItem *it, size_t *ret_len) {
@@ -119,22 +110,24 @@ const char *item_staying(const PlanItem *it, size_t *ret_len) {
 
 static void hold(const Planner *p, PlanItem *it) {
         stay(it);
-        set_override(it, STATE_HELD, p->facts->hold == HOLD_ALWAYS ? REASON_HoldAlways : REASON_ApiNotSynced);
+        item_report(it, STATE_HELD, p->facts->hold == HOLD_ALWAYS ? REASON_HoldAlways : REASON_ApiNotSynced);
 }
 
 /* ---- wanted ---- */
 
 /* The rendered bytes are to stand. */
 static void change(const Planner *p, PlanItem *it) {
-        if (is_held(p, it)) {
+        const PlanMemory *m = memory_of(p->facts, it->file);
+
+        if (item_is_held(p, it)) {
                 buf_printf(item_note(it), "new revision %s is pending", it->wanted->rendered->revision);
                 hold(p, it);
         } else if (it->wanted->on_delete && it->stands != STANDS_NOTHING && !p->facts->rerender &&
-                   !is_now_target(p->facts, it)) {
+                   !is_now_target(p->facts, it) && !(m && m->restart)) {
                 buf_printf(item_note(it), "new revision %s is pending until the manifest is removed",
                            it->wanted->rendered->revision);
                 stay(it);
-                set_override(it, STATE_HELD, REASON_OnDelete);
+                item_report(it, STATE_HELD, REASON_OnDelete);
         } else
                 set_step(it, it->stands == STANDS_NOTHING ? STEP_CREATE : STEP_REPLACE);
 }
@@ -192,7 +185,7 @@ static void decide_present(const Planner *p, PlanItem *it) {
 static void remove_it(const Planner *p, PlanItem *it) {
         if (it->stands == STANDS_UNREADABLE)
                 return;
-        if (is_held(p, it)) {
+        if (item_is_held(p, it)) {
                 buf_str(item_note(it), "removal is pending");
                 hold(p, it);
                 return;
@@ -200,7 +193,7 @@ static void remove_it(const Planner *p, PlanItem *it) {
         if ((item_stands(it) || it->last) && is_too_early(p->facts, it)) {
                 stay(it);
                 it->delayed = true;
-                set_override(it, STATE_HELD, REASON_RemovalDelay);
+                item_report(it, STATE_HELD, REASON_RemovalDelay);
                 buf_str(item_note(it), "it is removed soon, unless it comes back");
                 return;
         }
@@ -242,7 +235,7 @@ static void decide_undefined(const Planner *p, PlanItem *it) {
         }
         stay(it);
         if (reason == REASON_NotDefined && it->namespace && it->stands != STANDS_UNREADABLE) {
-                set_override(it, STATE_HELD, REASON_MassRemoval);
+                item_report(it, STATE_HELD, REASON_MassRemoval);
                 buf_str(item_note(it), "every manifest would be removed; `sync --confirm` does it");
         }
 }
@@ -275,7 +268,7 @@ static void decide_conflict(const Planner *p, PlanItem *it, PlanWish wish) {
         bool gone = !item_stands(it) && it->stands != STANDS_UNREADABLE && wish == WISH_ABSENT;
         bool removable = gone && (it->wanted || undefined_reason(p->facts, it) == REASON_NotDefined);
 
-        if (removable && !is_held(p, it)) {
+        if (removable && !item_is_held(p, it)) {
                 it->reason = REASON_NotDefined;
                 if (it->stands != STANDS_FOREIGN)
                         remove_it(p, it);
@@ -285,19 +278,22 @@ static void decide_conflict(const Planner *p, PlanItem *it, PlanWish wish) {
         }
         /* A stray pod of another DaemonSet of ours is never in its place here. */
         it->quarantine = it->misplaced;
-        set_override(it, STATE_CONFLICT, REASON_ForeignPod);
+        item_report(it, STATE_CONFLICT, REASON_ForeignPod);
         buf_printf(item_note(it), "%s defines a pod of this name and is not ours", it->foreign);
 }
 
 /* Who fights with us would win by wearing out the disk and the kubelet. */
 static void damp(const Planner *p, PlanItem *it) {
-        const PlanMemory *m = memory_of(p->facts, it);
+        const PlanMemory *m = memory_of(p->facts, it->file);
 
-        if (!m || !m->damped || !((it->has_step && it->verb == STEP_RESTORE) || it->quarantine))
+        bool repair = (it->has_step && it->verb == STEP_RESTORE) || it->quarantine;
+
+        if (!m || !m->damped || !(repair || it->fought || item_touched(it)))
                 return;
-        it->has_step = it->quarantine = false;
+        if (repair)
+                it->has_step = it->quarantine = false;
         it->damped = true;
-        set_override(it, STATE_HELD, REASON_Fight);
+        item_report(it, STATE_HELD, REASON_Fight);
         buf_str(item_note(it), "something changes the manifest again and again; it is repaired once in 10 s");
 }
 

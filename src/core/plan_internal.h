@@ -32,16 +32,21 @@ typedef struct PlanItem {
         Manifest *last; /* the last bytes parsed, where other ones or none stand and they are a manifest of this item */
         const char *foreign; /* the file with somebody else's pod of this name */
         bool copied;         /* a copy of it is moved out of the directory */
+        bool fought;         /* a copy of it would be, but something fights over it */
 
         /* The decision. */
         bool has_step;
         StepVerb verb;
-        bool quarantine; /* what stands is moved away; beside a FORGET or alone */
-        bool rerender;   /* REPLACE because of the renderer, not of the input */
-        bool delayed;    /* its removal waits */
-        bool damped;     /* its repair waits */
-        bool stale;      /* kept although the present renderer writes something else */
-        bool override;   /* state and reason below are reported, not the wish's */
+        bool quarantine;    /* what stands is moved away; beside a FORGET or alone */
+        bool rerender;      /* REPLACE because of the renderer, not of the input */
+        bool delayed;       /* its removal waits */
+        bool damped;        /* its repair waits */
+        bool again;         /* RESTORE of what was withdrawn */
+        bool gone;          /* the pod of what was withdrawn is gone */
+        bool absent;        /* the kubelet should run its pod, and there is none, */
+        int64_t absent_for; /* for so many milliseconds */
+        bool stale;         /* kept although the present renderer writes something else */
+        bool override;      /* state and reason below are reported, not the wish's */
         State state;
         Reason reason;
         Buf note;           /* what to say besides the steps */
@@ -69,6 +74,9 @@ PlanItem *planner_find(const Planner *p, const char *file); /* or NULL */
 int planner_find_pod(const Planner *p, const char *namespace, const char *name, PlanItem **ret);
 void planner_done(Planner *p);
 void manifest_freep(Manifest **m); /* NULL inside is fine; NULL afterwards */
+
+/* What a running agent remembers of a manifest file, or NULL. */
+const PlanMemory *memory_of(const PlanFacts *f, const char *file);
 
 /* By namespace, then by name. */
 int item_compare_names(const PlanItem *a, const PlanItem *b);
@@ -117,6 +125,12 @@ PlanWish item_wish(const PlanItem *it);
 /* Takes back new bytes: what stands stays, restored if need be. Reports this state. */
 void item_stay_as(PlanItem *it, State state, Reason reason);
 
+/* Reports this, not what the wish says. */
+void item_report(PlanItem *it, State state, Reason reason);
+
+/* Whether a change or removal must wait: the kubelet would run the old pod and the new one beside each other. */
+bool item_is_held(const Planner *p, const PlanItem *it);
+
 /* Where to write one more thing that the row says; a failure shows when the row is made. */
 Buf *item_note(PlanItem *it);
 
@@ -127,6 +141,18 @@ const char *item_staying(const PlanItem *it, size_t *ret_len);
 
 /* Takes back creations and replacements whose host ports are not free. */
 int planner_ports(Planner *p);
+
+/* ---- plan_restart.c: pods that are to start again ---- */
+
+/* Withdraws manifests for a restart, and takes back writes that must wait for the end of a pod. */
+int planner_restarts(Planner *p);
+
+/* A pod is there, whatever it does. */
+bool is_seen(Witness witness);
+/* Nothing of the pod is left, as far as can be told. A clock that went back makes none end early. */
+bool tombstone_is_over(const PlanFacts *f, const PlanTombstone *t);
+/* Whether an earlier pod of the item is still seen. */
+bool item_is_ending(const PlanFacts *f, const PlanItem *it);
 
 /* ---- plan_steps.c, plan_rows.c: the result ---- */
 

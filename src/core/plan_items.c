@@ -138,6 +138,14 @@ int planner_find_pod(const Planner *p, const char *namespace, const char *name, 
         return 0;
 }
 
+static int compare_memory(const void *file, const void *memory) {
+        return strcmp(file, ((const PlanMemory *)memory)->file);
+}
+
+const PlanMemory *memory_of(const PlanFacts *f, const char *file) {
+        return f->n_memory ? bsearch(file, f->memory, f->n_memory, sizeof(*f->memory), compare_memory) : NULL;
+}
+
 int item_compare_names(const PlanItem *a, const PlanItem *b) {
         int c = strcmp(a->namespace, b->namespace);
 

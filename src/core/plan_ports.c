@@ -5,10 +5,7 @@
 
 #include <errno.h>
 
-enum {
-        N_HEADS = 1024,         /* a power of two */
-        TERMINATION_SLACK = 20, /* seconds after the grace period by which a kubelet has cleaned up */
-};
+enum { N_HEADS = 1024 }; /* a power of two */
 
 typedef enum ClaimKind {
         CLAIM_NONE = 0,
@@ -152,11 +149,9 @@ static int claim_bystander(Ports *p, PlanItem *it) {
 static int claim_tombstones(Ports *p, const PlanFacts *f) {
         for (size_t i = 0; i < f->n_tombstones; i++) {
                 const PlanTombstone *t = &f->tombstones[i];
-                /* A clock that went back frees no port early: then the difference is negative. */
-                bool over = f->now - t->removed_at >= t->grace + TERMINATION_SLACK;
                 int r;
 
-                if (t->witness == WITNESS_GONE || (t->witness == WITNESS_UNKNOWN && over))
+                if (tombstone_is_over(f, t))
                         continue;
                 r = claim(p, t->ports, t->n_ports, t->namespace, t->name, CLAIM_LEAVING);
                 if (r < 0)

@@ -203,10 +203,31 @@ static int mark_copied(Planner *p, const Manifest *m) {
         return 0;
 }
 
+/* Whoever makes copies again and again is damped as one who damages the manifest. */
+static int is_fought_over(Planner *p, const Manifest *m, bool *ret) {
+        char file[MANIFEST_NAME_MAX + 1];
+        const PlanMemory *memory;
+        PlanItem *it;
+        int r = manifest_file_name(m->namespace, m->name, file);
+
+        *ret = false;
+        if (r < 0)
+                return r == -EINVAL ? 0 : r;
+        memory = memory_of(p->facts, file);
+        *ret = memory && memory->damped;
+        it = planner_find(p, file);
+        if (it)
+                it->fought |= *ret;
+        return 0;
+}
+
 static int quarantine_copy(Planner *p, const Manifest *m, const char *file) {
         _cleanup_buf_ Buf why = BUF_INIT;
-        int r;
+        bool fought;
+        int r = is_fought_over(p, m, &fought);
 
+        if (r < 0 || fought)
+                return r;
         buf_printf(&why, "quarantined: a copy of the manifest of %s", m->daemonset);
         if (why.failed)
                 return -ENOMEM;

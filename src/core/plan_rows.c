@@ -13,7 +13,7 @@ static bool is_restored(const PlanItem *it) {
 static bool will_stand(const PlanItem *it) {
         if (is_restored(it) || item_writes_new(it))
                 return true;
-        return item_stands(it) && !(it->has_step && it->verb == STEP_REMOVE);
+        return item_stands(it) && !(it->has_step && (it->verb == STEP_REMOVE || it->verb == STEP_WITHDRAW));
 }
 
 /* What the witness says of a standing manifest. It knows the pod of the last bytes; other bytes were written just now,
@@ -22,7 +22,7 @@ static State standing_state(const PlanItem *it) {
         static const State states[] = {
                 [WITNESS_UNKNOWN] = STATE_WRITTEN,
                 [WITNESS_RUNNING] = STATE_RUNNING,
-                [WITNESS_TERMINATING] = STATE_TERMINATING,
+                [WITNESS_TERMINATING] = STATE_STARTING, /* it is there, but nothing of it runs yet */
                 [WITNESS_GONE] = STATE_STARTING,
         };
         Witness witness = it->written ? it->written->witness : WITNESS_UNKNOWN;
@@ -33,7 +33,12 @@ static State standing_state(const PlanItem *it) {
         return states[witness];
 }
 
-static void fill_state(const PlanItem *it, PlanRow *row) {
+/* Its manifest goes with this plan; the pod needs its time. */
+static bool is_ended_now(const PlanItem *it) {
+        return it->has_step && it->verb == STEP_REMOVE && it->written && is_seen(it->written->witness);
+}
+
+static void fill_state(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
         const PlanWanted *w = it->wanted;
         bool stands = will_stand(it) || it->stands == STANDS_UNREADABLE;
 
@@ -47,11 +52,26 @@ static void fill_state(const PlanItem *it, PlanRow *row) {
                 row->state = standing_state(it);
         else
                 row->state = w->state;
+        if (row->state == STATE_NOT_HERE && !stands && (item_is_ending(f, it) || is_ended_now(it)))
+                row->state = STATE_TERMINATING;
+}
+
+/* What the next look may find changed without an event that announces it. */
+static void fill_memory(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
+        row->delayed = it->delayed;
+        row->damped = it->damped;
+        row->absent_for = it->absent ? it->absent_for : -1;
+        row->gone = it->gone;
+        row->alive = it->stands == STANDS_LAST && is_seen(it->written->witness);
+        row->unsettled = row->state == STATE_STARTING || row->state == STATE_TERMINATING ||
+                         row->reason == REASON_WaitingForPort;
+        if (is_restored(it) || item_writes_new(it))
+                row->written_at = f->now;
+        else if (will_stand(it))
+                row->written_at = it->entry->modified;
 }
 
 static void fill_step(const PlanItem *it, PlanRow *row) {
-        row->delayed = it->delayed;
-        row->damped = it->damped;
         row->effect = item_effect(it);
         row->has_step = it->has_step || it->quarantine || item_touched(it);
         if (it->has_step)
@@ -104,10 +124,11 @@ static void row_done(PlanRow *row) {
         free(row->message);
 }
 
-static int add_row(Plan *plan, const PlanItem *it) {
+static int add_row(const PlanFacts *f, Plan *plan, const PlanItem *it) {
         PlanRow row = { .origin = it->wanted ? it->wanted->origin : it->written ? it->written->origin : NULL };
 
-        fill_state(it, &row);
+        fill_state(f, it, &row);
+        fill_memory(f, it, &row);
         fill_step(it, &row);
         row.namespace = strdup(it->namespace);
         row.name = strdup(it->name);
@@ -144,8 +165,8 @@ int planner_rows(Planner *p) {
 
         for (size_t i = 0; r >= 0 && i < p->facts->n_wanted; i++)
                 if (p->by_wanted[i])
-                        r = add_row(&p->plan, p->by_wanted[i]);
+                        r = add_row(p->facts, &p->plan, p->by_wanted[i]);
         for (size_t i = 0; r >= 0 && i < n; i++)
-                r = add_row(&p->plan, others[i]);
+                r = add_row(p->facts, &p->plan, others[i]);
         return r;
 }

@@ -47,7 +47,14 @@ void item_words(const PlanItem *it, Buf *out) {
                 why_replaced(it, out);
                 break;
         case STEP_RESTORE:
-                buf_printf(out, "restored: the manifest %s", standing_word(it));
+                if (it->again)
+                        buf_str(out, "written again: its pod is gone");
+                else
+                        buf_printf(out, "restored: the manifest %s", standing_word(it));
+                break;
+        case STEP_WITHDRAW:
+                buf_printf(out, "withdrawn: %s",
+                           it->absent ? "the kubelet has refused its pod" : "its pod is to be restarted");
                 break;
         case STEP_REMOVE:
                 buf_printf(out, "removed: %s", why_gone(it));
@@ -69,6 +76,7 @@ StepEffect item_effect(const PlanItem *it) {
         case STEP_RESTORE:
                 return it->stands == STANDS_NOTHING ? EFFECT_POD_START : EFFECT_POD_RESTART;
         case STEP_REPLACE:
+        case STEP_WITHDRAW:
                 return EFFECT_POD_RESTART;
         case STEP_REMOVE:
                 return EFFECT_POD_STOP;
@@ -79,7 +87,7 @@ StepEffect item_effect(const PlanItem *it) {
 
 bool item_touched(const PlanItem *it) {
         /* With a conflict the event would make the kubelet change from the other file's pod to ours. */
-        if (!item_stands(it) || it->foreign || (it->has_step && it->verb != STEP_RECORD))
+        if (!item_stands(it) || it->foreign || it->damped || (it->has_step && it->verb != STEP_RECORD))
                 return false;
         return it->copied || (it->entry->mode_wrong && it->stands != STANDS_EDITED);
 }
@@ -121,6 +129,7 @@ static void set_bytes(const PlanItem *it, PlanStep *s) {
                 s->bytes = w->bytes;
                 s->len = w->len;
                 s->save_copy = it->stands != STANDS_NOTHING;
+                s->again = it->again;
                 break;
         case STEP_CREATE:
         case STEP_REPLACE:

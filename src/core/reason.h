@@ -39,6 +39,9 @@
         X(RemovalDelay, "It is removed unless it comes back within removal_delay: editors delete and write again.")             \
         X(Fight, "Something keeps changing the manifest; it is repaired once in 10 s until that stops.")                        \
         X(StoreFailed, "The manifest directory could not be changed as it should be; what stood stands.")                       \
+        X(NotStarted,                                                                                                           \
+          "The kubelet runs no pod for the manifest, and has refused it for good; it is written again now and then.")           \
+        X(Restarting, "The manifest is withdrawn until its pod is gone, and then written again.")                               \
         X(OnDelete, "updateStrategy is OnDelete: the change is made when the manifest is removed, or by sync --now.")           \
         X(StaleRender, "The standing manifest came from another version; sync --rerender adopts the present one.")
 

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/utf8.h"
@@ -43,6 +44,7 @@ char *kubelet_resolve(const char *dir, const char *path) {
 typedef struct Process {
         int pid;            /* 0: none */
         int64_t started_at; /* seconds since 1970, 0: not known */
+        int64_t start_ticks;
         char *arguments;
         size_t len;
         char *cwd; /* or NULL */
@@ -129,30 +131,41 @@ static int consider(int proc, const char *pid, int *best, Process *p) {
 }
 
 /* When a process was started: ticks since boot in the 22nd field of its stat file (the 20th behind the name in
- * brackets, which may hold blanks), and the time of the boot. */
-static int start_time(int proc, Process *p) {
-        _cleanup_free_ char *of_process = NULL, *of_system = NULL;
-        const char *field, *boot;
-        char pid[16];
+ * brackets, which may hold blanks). 0: there is no such process. */
+static int start_ticks(int proc, int pid, int64_t *ret) {
+        _cleanup_free_ char *text = NULL;
+        const char *field;
+        char name[16];
         size_t len;
         int r;
 
-        (void)snprintf(pid, sizeof(pid), "%d", p->pid);
-        r = read_proc_file(proc, pid, "stat", &of_process, &len);
-        if (r > 0)
-                r = file_read(proc, "stat", PROC_FILE_MAX, (FileTrust){ 0 }, &of_system, &len, NULL) == -ENOMEM
-                            ? -ENOMEM
-                            : 1;
-        if (r <= 0 || !of_system)
-                return r < 0 ? r : 0;
-        field = strrchr(of_process, ')');
+        *ret = 0;
+        (void)snprintf(name, sizeof(name), "%d", pid);
+        r = read_proc_file(proc, name, "stat", &text, &len);
+        if (r <= 0)
+                return r;
+        field = strrchr(text, ')');
         for (int i = 0; field && i < 20; i++)
                 field = strchr(field + 1, ' ');
-        boot = strstr(of_system, "\nbtime ");
-        if (field && boot)
-                p->started_at = strtoll(boot + strlen("\nbtime "), NULL, 10) +
-                                strtoll(field, NULL, 10) / sysconf(_SC_CLK_TCK);
+        if (field)
+                *ret = strtoll(field, NULL, 10);
         return 0;
+}
+
+/* The same in seconds since 1970, by the time of the boot. */
+static int start_time(int proc, Process *p) {
+        _cleanup_free_ char *text = NULL;
+        const char *boot;
+        size_t len;
+        int r = start_ticks(proc, p->pid, &p->start_ticks);
+
+        if (r == 0 && p->start_ticks > 0 &&
+            file_read(proc, "stat", PROC_FILE_MAX, (FileTrust){ 0 }, &text, &len, NULL) == -ENOMEM)
+                r = -ENOMEM;
+        boot = text ? strstr(text, "\nbtime ") : NULL;
+        if (boot)
+                p->started_at = strtoll(boot + strlen("\nbtime "), NULL, 10) + p->start_ticks / sysconf(_SC_CLK_TCK);
+        return r;
 }
 
 /* Of several the one that looks most like a kubelet, then the first. */
@@ -177,6 +190,27 @@ static int find_process(const char *proc_dir, KubeletSettings *k, Process *ret) 
         *ret = p;
         p = (Process){ 0 };
         return 0;
+}
+
+int64_t kubelet_up_for(const char *proc_dir, const KubeletSettings *k) {
+        _cleanup_fd_ int proc = k->pid ? file_open_at(AT_FDCWD, proc_dir, O_RDONLY | O_DIRECTORY, 0) : -1;
+        struct timespec now;
+        int64_t ticks = 0, up;
+
+        if (proc < 0 || start_ticks(proc, k->pid, &ticks) < 0 || ticks == 0 || ticks != k->start_ticks)
+                return -1;
+        (void)clock_gettime(CLOCK_BOOTTIME, &now);
+        up = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - ticks * 1000 / sysconf(_SC_CLK_TCK);
+        return up > 0 ? up : 0;
+}
+
+bool kubelet_is_another(const char *proc_dir, const KubeletSettings *k) {
+        _cleanup_kubelet_settings_ KubeletSettings scratch = { 0 };
+        _cleanup_(process_done) Process p = { 0 };
+
+        if (kubelet_up_for(proc_dir, k) >= 0)
+                return false;
+        return find_process(proc_dir, &scratch, &p) == 0 && (p.pid != k->pid || p.start_ticks != k->start_ticks);
 }
 
 /* ---- from flags to settings ---- */
@@ -242,6 +276,7 @@ static int read_flags(const KubeletPaths *paths, const Process *p, KubeletFlags 
         k->running = k->known = true;
         k->pid = p->pid;
         k->started_at = p->started_at;
+        k->start_ticks = p->start_ticks;
         return kubelet_flags_from_arguments(p->arguments, p->len, f);
 }
 

@@ -15,6 +15,7 @@ typedef struct KubeletSettings {
         bool running;
         int pid;                    /* 0 if not running */
         int64_t started_at;         /* of the running process, seconds since 1970; 0 if not known */
+        int64_t start_ticks;        /* the same, in clock ticks since boot; 0 if not known */
         int64_t config_changed_at;  /* the newest change of the configuration and its drop-ins; 0 if there is none */
         bool known;                 /* a running process, a flags file or a config was found */
         char *hostname_override;    /* --hostname-override as given, or NULL */
@@ -37,6 +38,13 @@ typedef struct KubeletSettings {
 int kubelet_settings_read(const KubeletPaths *paths, KubeletSettings *ret);
 void kubelet_settings_done(KubeletSettings *k);
 #define _cleanup_kubelet_settings_ _cleanup_(kubelet_settings_done)
+
+/* How long the process that was read has run, in milliseconds; -1 if there was none, or it has ended. */
+int64_t kubelet_up_for(const char *proc_dir, const KubeletSettings *k);
+
+/* Whether another kubelet runs now than the one that was read, or none any more, or one where there was none: then the
+ * settings have to be read again. Cheap while it runs. */
+bool kubelet_is_another(const char *proc_dir, const KubeletSettings *k);
 
 /* Takes the flags from the text of a flags file: lines KUBELET_KUBEADM_ARGS="..." and then KUBELET_EXTRA_ARGS="...",
  * split as a shell would (quotes, backslashes, white space); other lines are ignored. Exposed for tests. 0 or -ENOMEM.

@@ -50,7 +50,8 @@ typedef struct StoreSnapshot {
 } StoreSnapshot;
 
 /* 0, or an error after which nothing may be planned: a directory that was not read to its end is not known. -ESTALE: a
- * path names another directory than the one that was opened (deleted, replaced, mounted over): free and open again. */
+ * path names another directory than the one that was opened (deleted, replaced, mounted over): free and open again.
+ * Every file is looked at, but not read again if it looks as it did when a scan of the last minutes read it at rest. */
 int store_scan(Store *s, StoreSnapshot *ret, Err *err);
 
 typedef struct StoreResult {

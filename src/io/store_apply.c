@@ -283,9 +283,10 @@ static void fall_back(Apply *a, const PlanStep *step) {
 
 static void carry_out(Apply *a) {
         static int (*const verbs[])(Apply *, const PlanStep *, Err *) = {
-                [STEP_SWEEP] = do_sweep,    [STEP_QUARANTINE] = do_quarantine, [STEP_REMOVE] = do_remove,
-                [STEP_FORGET] = do_nothing, [STEP_RECORD] = do_nothing,        [STEP_RESTORE] = do_write,
-                [STEP_REPLACE] = do_write,  [STEP_CREATE] = do_write,          [STEP_TOUCH] = do_touch,
+                [STEP_SWEEP] = do_sweep,     [STEP_QUARANTINE] = do_quarantine, [STEP_REMOVE] = do_remove,
+                [STEP_WITHDRAW] = do_remove, [STEP_FORGET] = do_nothing,        [STEP_RECORD] = do_nothing,
+                [STEP_RESTORE] = do_write,   [STEP_REPLACE] = do_write,         [STEP_CREATE] = do_write,
+                [STEP_TOUCH] = do_touch,
         };
 
         for (size_t i = 0; i < a->plan->n_steps; i++) {
@@ -342,7 +343,7 @@ static int settle_step(Apply *a, const PlanStep *step, Progress progress, Err *w
                         store_unbury(a->s, step, a->now);
                 return 0;
         }
-        if (step->verb == STEP_RECORD || writes(step))
+        if (step->verb == STEP_RECORD || step->verb == STEP_WITHDRAW || writes(step))
                 return remember(a, step, progress, why);
         if (step->verb != STEP_REMOVE && step->verb != STEP_FORGET)
                 return 0;

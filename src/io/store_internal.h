@@ -61,15 +61,31 @@ int index_parse(const char *text, size_t len, const char *machine_id, Index *ret
 /* Canonical bytes, or NULL (out of memory). */
 char *index_text(const Index *index, const char *machine_id, size_t *ret_len);
 
+/* ---- store_scan.c ---- */
+
+/* How a regular file was when its bytes were read. */
+typedef struct Seen {
+        struct stat st;    /* of the opened descriptor, before they were read */
+        time_t at;         /* realtime, before that */
+        bool is_manifest;  /* they were parsed, and are a manifest of ours */
+        const char **from; /* the pointer in the last scan that owns them still; NULL: nobody else does */
+} Seen;
+
+/* Whether a file that looks like this now still has the bytes that were read then. */
+bool seen_holds(const Seen *seen, const struct stat *st, time_t now);
+
 /* ---- the store ---- */
 
 typedef struct Scan {
-        PlanEntry *present; /* all pointers owned, as below */
-        size_t n_present, cap_present;
+        time_t at;          /* realtime, when it began */
+        PlanEntry *present; /* all pointers owned but those to bytes that are shared (Seen.from), as below */
+        Seen *present_seen; /* of each entry */
+        size_t n_present;
         int unreadable; /* why the first entry that could not be read could not, or 0 */
         const char *unreadable_file;
         PlanWritten *written;
-        size_t n_written, cap_written;
+        Seen *written_seen; /* of each one's bytes; next/ is read anew always */
+        size_t n_written;
         PlanTombstone *tombstones;
         size_t n_tombstones;
         char *node_name;

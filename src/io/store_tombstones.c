@@ -6,17 +6,16 @@
 #include <errno.h>
 
 bool store_buries(const PlanStep *step) {
-        return step->verb == STEP_REMOVE || step->verb == STEP_FORGET || step->verb == STEP_REPLACE;
+        return step->verb == STEP_REMOVE || step->verb == STEP_WITHDRAW || step->verb == STEP_FORGET ||
+               step->verb == STEP_REPLACE;
 }
 
-/* The pod of what is removed or replaced may live on for a while: who it is, which ports it holds. One that is replaced
- * by itself is not buried, and without ports only a removal is worth remembering. */
+/* The pod of what is removed or replaced may live on for a while: who it is, which ports it holds, and that its
+ * successor has to wait for it. One that is replaced by itself is not buried. */
 static bool is_worth_a_tombstone(const PlanStep *step, const Manifest *m) {
         if (!m->is_pod || !m->uid || !m->namespace || !m->name)
                 return false;
-        if (step->verb == STEP_REMOVE)
-                return true;
-        return m->n_ports > 0 && !(step->bytes && memmem(step->bytes, step->len, m->uid, strlen(m->uid)));
+        return !(step->bytes && memmem(step->bytes, step->len, m->uid, strlen(m->uid)));
 }
 
 int store_bury(Store *s, const PlanStep *step, int64_t now) {

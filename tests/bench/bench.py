@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""make bench: what it costs, on tmpfs, beside the budgets. Usage: bench.py BUILDDIR"""
-import os, pathlib, re, resource, shutil, statistics, subprocess, sys, tempfile, time
+"""make bench: what it costs, on tmpfs, beside the budgets. Usage: bench.py BUILDDIR [SECTION...]"""
+import os, pathlib, re, shutil, statistics, subprocess, sys, tempfile, time
+
+sys.dont_write_bytecode = True
+import bench_agent
 
 build = pathlib.Path(sys.argv[1])
 src = pathlib.Path(os.environ.get("srcdir", "."))
@@ -11,7 +14,13 @@ scratch = pathlib.Path(tempfile.mkdtemp(prefix="daemonlet-bench-", dir="/dev/shm
 
 
 def row(what, measured, budget="-", note=""):
-    print(f"{what:<58} {measured:>16}   {budget:>12}   {note}")
+    print(f"{what:<70} {budget:>8}   {measured:>10}   {'OVER BUDGET; ' * is_over(measured, budget)}{note}", flush=True)
+
+
+def is_over(measured, budget):
+    """Whether both are numbers of the same unit, the first one the greater."""
+    numbers = [re.fullmatch(r"([\d.]+) (\S+)", text) for text in (measured, budget)]
+    return all(numbers) and numbers[0][2] == numbers[1][2] and float(numbers[0][1]) > float(numbers[1][1])
 
 
 def instructions(*command):
@@ -35,8 +44,10 @@ def make_host(name):
     d = scratch / name
     for sub in ("daemonsets.d", "manifests"):
         (d / sub).mkdir(parents=True)
-    (d / "conf").write_text(f"[kubelet]\nmanifest_dir = {d}/manifests\nproc_dir = {d}/none\n[daemonsets]\ndir = {d}/daemonsets.d\n"
-                            f"[agent]\nstate_dir = {d}/state\n")
+    (d / "conf").write_text(f"[kubelet]\nmanifest_dir = {d}/manifests\nproc_dir = {d}/none\nroot_dir = {d}/kubelet\n"
+                            f"config = {d}/none\nflags_file = {d}/none\ncgroup_dir = {d}/cgroups\n"
+                            f"[daemonsets]\ndir = {d}/daemonsets.d\n"
+                            f"[agent]\nstate_dir = {d}/state\nruntime_dir = {d}/run\n")
     return d
 
 
@@ -89,14 +100,19 @@ def bench_reconcile(n):
     row(f"{n} DaemonSets: nothing changed: plan", f"{plan:.1f} ms", "20 ms" if n == 1000 else "", "scan and plan together" if n == 1000 else "")
 
 
-try:
-    row("what", "measured", "budget")
+def bench_decide():
     tool = build / "tests/bench/bench_decide"
     p = subprocess.run([tool], check=True, capture_output=True, text=True)
     m = re.search(r"([\d.]+) ns.*?\((.*)\)", p.stdout)
     row("one decision", m.group(1) + " ns", "600 ns", f"{m.group(2)}, {instructions(tool)}")
-    bench_sync()
-    bench_reconcile(1000)
-    bench_reconcile(10000)
+
+
+sections = {"decide": bench_decide, "sync": bench_sync, "reconcile": lambda: [bench_reconcile(n) for n in (1000, 10000)],
+            "agent": lambda: bench_agent.run(sys.modules[__name__])}
+try:
+    row("what", "measured", "budget", "" if os.path.isdir("/dev/shm") else f"not on tmpfs: {scratch}")
+    for name, section in sections.items():
+        if name in (sys.argv[2:] or sections):
+            section()
 finally:
     shutil.rmtree(scratch)

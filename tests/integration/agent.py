@@ -26,6 +26,7 @@ class Watch:
 
 class AgentHost(Host):
     removal_delay = "1s"
+    named_node, environment = True, {}
 
     def setUp(self):
         super().setUp()
@@ -44,9 +45,11 @@ class AgentHost(Host):
         """Starts the agent and waits for its first report."""
         (self.run_dir / "status.json").unlink(missing_ok=True)
         with open(self.log_path, "ab") as log:
-            self.child = subprocess.Popen([str(DAEMONLET), "--config", str(self.conf), "--node", str(self.node), "run",
-                                           *args], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                          env={**os.environ, "NOTIFY_SOCKET": "", "JOURNAL_STREAM": ""})
+            node = ["--node", str(self.node)] if self.named_node else []
+            self.child = subprocess.Popen([str(DAEMONLET), "--config", str(self.conf), *node, "run", *args], stdout=log,
+                                          stderr=log, stdin=subprocess.DEVNULL,
+                                          env={**os.environ, "NOTIFY_SOCKET": "", "JOURNAL_STREAM": "",
+                                               **self.environment})
         if wait:
             self.wait_for(self.status, "a first report")
         return self.child

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs as root in a container of test_systemd.py, under a real systemd: each step that passes or fails is a line of
-/results/steps. The steps build on one another."""
+"""The installed unit. Runs as root in a container of test_systemd.py, under a real systemd: each step that passes or
+fails is a line of /results/steps. The steps build on one another."""
 import json, os, pathlib, pwd, shutil, signal, stat, subprocess, sys, time, traceback
 
 UNIT, DAEMONLET, CONF = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]) / "daemonlet"
@@ -295,9 +295,10 @@ STEPS = [unit_is_valid, enabling_starts_it_at_boot, start_is_ready_when_the_mani
          manifests_stand_before_the_kubelet_starts, stop_leaves_the_manifests, journal_has_the_fields,
          journal_explains_the_messages]
 
-if __name__ == "__main__":
+
+def run_steps(steps):
     with open("/results/steps", "w", buffering=1) as results:
-        for step in STEPS:
+        for step in steps:
             began, error = time.monotonic(), None
             try:
                 assert began < END, "not run: the steps before took too long"
@@ -308,3 +309,7 @@ if __name__ == "__main__":
             print(json.dumps({"step": step.__name__, "error": error, "seconds": seconds}), file=results)
     with open("/results/journal", "w") as journal:
         subprocess.run(["journalctl", "-b", "-u", "daemonlet", "-o", "short-monotonic", "--no-pager"], stdout=journal)
+
+
+if __name__ == "__main__":
+    run_steps(STEPS)

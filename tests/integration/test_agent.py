@@ -107,6 +107,34 @@ class Drift(AgentHost):
         self.wait_reason("one", "Fits")
 
 
+    def test_fights_with_copies_and_modes_are_damped(self):
+        """Who makes copies under ever new names fights over the manifest that they are copies of."""
+        def copy(i):
+            (self.manifests / f".new-{i}").write_bytes(want)
+            (self.manifests / f".new-{i}").rename(self.manifests / f"copy-{i}")
+
+        def mode(i):
+            path.chmod((0o644, 0o640)[i % 2])
+
+        for name, damage in (("one", copy), ("two", mode)):
+            with self.subTest(name):
+                self.source(f"{name}.json", daemonset(name))
+                if not self.child:
+                    self.start()
+                want, path = self.wait_file(name), self.path(name)
+                deeds, counted = iter(range(100000)), lambda: self.counter("quarantined") + self.counter("repairs")
+                start = counted()
+                self.wait_for(lambda: damage(next(deeds)) or (self.row(name) or {}).get("reason") == "Fight",
+                              "the fight to be damped")
+                self.assertLess(counted() - start, 150)
+                for _ in range(50):
+                    damage(next(deeds))
+                # It ends well, and by itself.
+                self.wait_for(lambda: path.stat().st_mode & 0o7777 == 0o600 and
+                              not any(f.startswith("copy") for f in self.files()), "the last repair", 15)
+                self.wait_reason(name, "Fits")
+
+
 def cpu(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -390,7 +418,9 @@ class Reports(AgentHost):
         self.source("a.json", "{ this: is: no yaml")
         self.wait_for(lambda: any(r["state"] == "Invalid" for r in self.status()["daemonsets"]), "the error to show")
         self.assertEqual(self.inodes(), before)
-        self.assertEqual(self.run_("status").returncode, 1)
+        status = self.run_("status")
+        self.assertEqual(status.returncode, 1)
+        self.assertIn("a.json:1:", status.stderr)  # where and why
         self.source("a.json", daemonset("one", image="registry.example.com/a:2"))
         self.wait_for(lambda: b"a:2" in self.path("one").read_bytes(), "the fix")
         self.wait_for(lambda: self.run_("status").returncode == 0, "all is well")
@@ -408,6 +438,40 @@ class Reports(AgentHost):
         self.wait_for(lambda: self.run_("status").returncode == 1, "not well")
         self.stop()
         self.assertEqual(self.run_("status").returncode, 3)
+
+    def test_status_for_people(self):
+        self.source("a.json", daemonset("one"), daemonset("two", nodeSelector={"disk": "ssd"}))
+        self.start()
+        self.wait_file("one")
+        self.settle()
+        status = self.run_("status")
+        rows = [line.split() for line in status.stdout.splitlines()]
+        self.assertEqual(rows[0], "NAMESPACE NAME STATE REASON REVISION SOURCE AGE".split())
+        self.assertEqual(rows[1][:4], ["kube-system", "one", "Written", "Fits"])
+        self.assertEqual(rows[1][5], "file:a.json")
+        self.assertRegex(rows[1][6], r"^\d+s$")
+        self.assertEqual(rows[2], ["kube-system", "two", "NotHere", "NodeSelectorMismatch", "<none>", "file:a.json",
+                                   "<none>"])
+        self.assertIn("node node-1 (file); 1 repairs, 0 quarantined, 0 held, 0 conflicts, 0 restarts", status.stderr)
+        self.assertTrue(self.run_("status", "-o", "wide").stdout.splitlines()[0].endswith("MESSAGE"))
+        whole = json.loads(self.run_("status", "-o", "json").stdout)
+        self.assertLess(abs(whole["daemonsets"][0]["writtenAt"] - time.time()), 60)
+        self.assertEqual((whole["lastErrors"], whole["counters"]["repairs"]), ([], 1))
+
+    def test_last_errors(self):
+        """Told once in the log, counted in the report, and kept there when all is well again."""
+        self.source("a.json", daemonset("one"))
+        self.start()
+        self.wait_file("one")
+        aside = self.manifests.with_name("aside")
+        self.manifests.rename(aside)
+        self.wait_for(self.problem, "a problem")
+        aside.rename(self.manifests)
+        self.wait_for(lambda: not self.problem(), "all to be well")
+        errors = self.wait_for(lambda: self.status()["lastErrors"], "the error to be remembered")
+        self.assertIn(str(self.manifests), errors[0]["message"])
+        self.assertEqual(self.log().count(errors[0]["message"]), 1)
+        self.assertIn("error 0s ago, 1 times: ", self.run_("status").stderr.replace("1s ago", "0s ago"))
 
     def test_configuration(self):
         self.source("a.json", daemonset("one", nodeSelector={"zone": "x"}))

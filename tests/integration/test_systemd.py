@@ -1,37 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The installed unit under a real systemd: a container over an overlay of /, whose writes stay in memory and go with
-it. What happens in there is systemd_scenario.py. Needs root and systemd-nspawn; 77 where a container cannot be."""
-import json, os, pathlib, shutil, subprocess, sys, tempfile, unittest
-import host
-
-SECONDS = 85
-TEST_UNIT = """[Unit]
-Description=Steps of the test
-Requires=basic.target
-After=basic.target
-SuccessAction=poweroff-force
-FailureAction=poweroff-force
-[Service]
-Type=oneshot
-ExecStart={python} /usr/lib/daemonlet-test/systemd_scenario.py {unit} {daemonlet} {sysconfdir}
-"""
-# In a mount namespace of its own, so that nothing stays mounted however this ends.
-BOOT = """set -e
-stage=$1 top=$2; shift 2
-mount -t tmpfs -o mode=0755 tmpfs "$top"
-mkdir "$top/upper" "$top/work" "$top/root"
-mount -t overlay -o "lowerdir=/,upperdir=$top/upper,workdir=$top/work" overlay "$top/root"
-cd "$top/root"
-# What the machine has of these is not the test's.
-rm -rf etc/daemonlet etc/kubernetes etc/machine-id etc/systemd/system var/log/journal
-rm -rf var/lib/daemonlet var/lib/kubelet
-mkdir -p etc/systemd/system results
-# /lib is a link to usr/lib on some.
-tar -C "$stage" -c . | tar -x --keep-directory-symlink
-set -- --quiet --register=no --private-network "$@" -D "$top/root"
-exec systemd-nspawn "$@" --boot systemd.unit=daemonlet-test.service
-"""
+"""The installed unit and the Debian package under a real systemd. What happens in there is systemd_scenario.py and
+systemd_packages.py. Needs root and systemd-nspawn; 77 where a container cannot be."""
+import os, pathlib, shutil, sys, tempfile, threading, unittest
+import container, host
 
 
 def skip(why):
@@ -39,107 +11,83 @@ def skip(why):
     sys.exit(77)
 
 
-def install(stage):
-    """make install into the stage; the paths of the unit and of the program as they are in the container."""
-    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "DESTDIR")}
-    p = subprocess.run(["make", "-s", "install", f"DESTDIR={stage}"], cwd=host.BUILD, env=env, text=True,
-                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if p.returncode:
-        sys.exit(f"make install: {p.returncode}\n{p.stdout}")
-    return tuple("/" + str(next(stage.rglob(name)).relative_to(stage))
-                 for name in ("daemonlet.service", "bin/daemonlet"))
+class Unit(unittest.TestCase):
+    """A method for each step of systemd_scenario.py is added below."""
 
 
-def own_cgroups(name):
-    """Cgroups below that of this process in the hierarchies that systemd manages, or none where that cannot be."""
-    paths = []
-    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
-        fields, _, rest = line.partition(" - ")
-        if rest.startswith("cgroup2 ") or rest.startswith("cgroup ") and rest.endswith("name=systemd"):
-            paths.append(pathlib.Path(fields.split(" ")[4]) / name)
-    try:
-        for path in paths:
-            path.mkdir()
-    except OSError:
-        remove_cgroups(paths)
-        return []
-    return paths
+class Package(unittest.TestCase):
+    """A method for each step of systemd_packages.py is added below."""
 
 
-def remove_cgroups(paths):
-    for path in paths:
-        for directory, _, _ in os.walk(path, topdown=False):
-            try:
-                os.rmdir(directory)
-            except OSError:
-                pass  # a process that is ending still; it is empty and in nobody's way
+def test_unit(directory):
+    """make install, into the stage; the paths of the unit and of the program as they are in the container."""
+    stage = directory / "stage"
+    stage.mkdir(parents=True)
+    container.run_make("install", f"DESTDIR={stage}")
+    unit, daemonlet = ("/" + str(next(stage.rglob(name)).relative_to(stage))
+                       for name in ("daemonlet.service", "bin/daemonlet"))
+    container.add_steps(Unit, container.boot(directory, "systemd_scenario.py", unit, daemonlet,
+                                             os.environ.get("sysconfdir", "/etc")))
 
 
-def boot(directory):
-    """Boots, runs the steps, and returns what came of each."""
-    stage, top, results = (directory / d for d in ("stage", "top", "results"))
-    for d in (stage, top, results):
-        d.mkdir()
-    os.chmod(stage, 0o755)
-    unit, daemonlet = install(stage)
-    (stage / "usr/lib/daemonlet-test").mkdir(parents=True)
-    shutil.copy(host.SRC / "tests/integration/systemd_scenario.py", stage / "usr/lib/daemonlet-test")
-    (stage / "usr/lib/systemd/system").mkdir(parents=True, exist_ok=True)
-    (stage / "usr/lib/systemd/system/daemonlet-test.service").write_text(TEST_UNIT.format(
-        python=sys.executable, unit=unit, daemonlet=daemonlet, sysconfdir=os.environ.get("sysconfdir", "/etc")))
-    # A host without systemd has nobody who would make a scope for the container; two containers in one would fight.
-    scope, cgroups = [], []
-    if not pathlib.Path("/run/systemd/system").exists():
-        scope, cgroups = ["--keep-unit"], own_cgroups(directory.name)
-    try:
-        output = run_container(stage, top, results, scope, cgroups)
-    finally:
-        remove_cgroups(cgroups)
-    if not (results / "steps").exists():
-        skip(f"no container can be booted here:\n{output[-4000:]}")
-    journal = results / "journal"
-    print(journal.read_text() if os.environ.get("VERBOSE") and journal.exists() else "", end="")
-    return [json.loads(line) for line in (results / "steps").read_text().splitlines()]
+def test_package(directory, build):
+    build.join()
+    if build.error:
+        def test_make_deb(self):
+            self.fail(build.error)
+        Package.test_make_deb = test_make_deb
+        return
+    library = directory / "stage" / container.LIBRARY
+    library.mkdir(parents=True)
+    shutil.copy(container.package("daemonlet_*.deb"), library / "daemonlet.deb")
+    container.add_steps(Package, container.boot(directory, "systemd_packages.py", "/lib/systemd/system/daemonlet.service",
+                                                "/usr/bin/daemonlet", "/etc"))
 
 
-def run_container(stage, top, results, scope, cgroups):
-    def enter_cgroups():
-        for c in cgroups:
-            (c / "cgroup.procs").write_text(str(os.getpid()))
+class Build(threading.Thread):
+    """make deb, while the unit's container waits for this and that."""
+    error = None
 
-    p = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", BOOT, "sh", stage, top,
-                        f"--bind={results}:/results", *scope], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                       stderr=subprocess.STDOUT, text=True, errors="replace", timeout=SECONDS,
-                       preexec_fn=enter_cgroups)
-    return p.stdout
-
-
-class Systemd(unittest.TestCase):
-    """A method for each step of the scenario is added below."""
+    def run(self):
+        try:
+            container.run_make("-j2", "deb")
+        except AssertionError as e:
+            self.error = str(e)
 
 
-def add_steps(outcomes):
-    for number, o in enumerate(outcomes):
-        def check(self, o=o):
-            if o["error"]:
-                self.fail(o["error"])
-        setattr(Systemd, f"test_{number:02}_{o['step']}", check)
-        print(f"{o['seconds']:6.2f} s  {o['step']}")
+def main():
+    if "test_systemd" in os.environ.get("SKIP_TESTS", "").split():
+        skip("not wanted")
+    if os.environ.get("SANITIZED") == "yes":
+        skip("sanitizers do not run in the unit's sandbox")
+    if container.why_not():
+        skip(container.why_not())
+    parts = {"unit", "package"}
+    if os.environ.get("sysconfdir", "/etc") != "/etc":
+        parts.discard("unit")
+        print("without the unit: built for an installation with paths of its own")
+    if not (shutil.which("dpkg-deb") and pathlib.Path("/var/lib/dpkg/status").exists()):
+        parts.discard("package")
+        print("without the package: this is no Debian")
+    if not parts:
+        sys.exit(77)
+    os.umask(0o022)
+    build = Build()
+    if "package" in parts:
+        build.start()
+    with tempfile.TemporaryDirectory(prefix="daemonlet-test-") as directory:
+        try:
+            if "unit" in parts:
+                test_unit(pathlib.Path(directory) / "unit")
+            if "package" in parts:
+                test_package(pathlib.Path(directory) / "package", build)
+        except container.NoContainer as e:
+            skip(e)
+        finally:
+            if build.is_alive():
+                build.join()
+    unittest.main(verbosity=2)
 
 
 if __name__ == "__main__":
-    if "test_systemd" in os.environ.get("SKIP_TESTS", "").split():
-        skip("not wanted")
-    if os.environ.get("sysconfdir", "/etc") != "/etc":
-        skip("built for an installation with paths of its own")
-    if os.geteuid() != 0:
-        skip("needs root")
-    if os.environ.get("SANITIZED") == "yes":
-        skip("sanitizers do not run in the unit's sandbox")
-    for program in ("systemd-nspawn", "unshare", "make"):
-        if not shutil.which(program):
-            skip(f"{program} is missing")
-    os.umask(0o022)
-    with tempfile.TemporaryDirectory(prefix="daemonlet-test-") as directory:
-        add_steps(boot(pathlib.Path(directory)))
-    unittest.main(verbosity=2)
+    main()

@@ -64,6 +64,10 @@ size_t disk_name(const char *namespace, const char *name) {
         return N_NAMES;
 }
 
+bool same_bytes(const char *a, size_t a_len, const char *b, size_t b_len) {
+        return a == b || (a && b && a_len == b_len && memcmp(a, b, a_len) == 0);
+}
+
 const WorldPod *disk_pod(const World *w, const char *bytes, size_t len) {
         for (size_t i = 0; bytes && i < w->n_pods; i++)
                 if (w->pods[i]->r.len == len && memcmp(w->pods[i]->r.bytes, bytes, len) == 0)
@@ -180,12 +184,13 @@ void disk_damage(World *w, Disk *d) {
                 d->n_tombstones = 0;
 }
 
-void wishes_random(Wishes *s) {
+void wishes_random(Wishes *s, int64_t now) {
         static const char *const origins[] = { "file:a.yaml", "file:b.yaml", "api" };
         static const State kept[] = { STATE_WAITING, STATE_REFUSED, STATE_NOT_HERE };
         bool none = chance(5) == 0;
 
         memset(s, 0, sizeof(*s));
+        s->facts.now = now;
         for (size_t i = 0; i < N_NAMES; i++) {
                 s->of[i].wanted = !none && chance(4) != 0;
                 s->of[i].wish = chance(2) ? WISH_PRESENT : (PlanWish)chance(3);
@@ -198,9 +203,9 @@ void wishes_random(Wishes *s) {
         s->facts.all_synced = s->facts.local_complete && chance(2);
         s->facts.hold = (HoldPolicy)chance(3);
         s->facts.kubelet_synced = chance(2);
+        s->facts.kubelet_up_for = chance(4) ? (int64_t)chance(200) * 1000 : -1;
         s->facts.rerender = chance(5) == 0;
         s->facts.confirm = chance(4) == 0;
-        s->facts.now = 1000;
         s->file_complete = chance(2);
         s->now_one = chance(4) == 0;
         s->witness = chance(3) ? 1 + chance(1000000) : 0;
@@ -211,12 +216,9 @@ void wishes_random(Wishes *s) {
 static void add_tombstones(World *w, const Disk *d, const Wishes *s) {
         for (size_t i = 0; i < d->n_tombstones; i++) {
                 const Tombstone *t = &d->tombstones[i];
-                PlanTombstone *x = world_tombstone(w, disk_names[t->name][0], disk_names[t->name][1], "");
+                PlanTombstone *x = world_tombstone(w, disk_names[t->name][0], disk_names[t->name][1], t->pod->spec);
 
-                x->uid = t->pod->r.uid;
-                x->ports = t->pod->r.ports;
-                x->n_ports = t->pod->r.n_ports;
-                x->removed_at = s->facts.now;
+                x->removed_at = t->removed_at;
                 x->witness = t->learnt ? WITNESS_UNKNOWN : disk_witness(s, t->pod);
         }
 }
@@ -262,6 +264,7 @@ void disk_facts(World *w, const Disk *d, const Wishes *s) {
         w->facts.all_synced = s->facts.all_synced;
         w->facts.hold = s->facts.hold;
         w->facts.kubelet_synced = s->facts.kubelet_synced;
+        w->facts.kubelet_up_for = s->facts.kubelet_up_for;
         w->facts.rerender = s->facts.rerender;
         w->facts.confirm = s->facts.confirm;
         w->facts.now = s->facts.now;
@@ -271,12 +274,17 @@ void disk_facts(World *w, const Disk *d, const Wishes *s) {
 
 /* A tombstone of the pod, unless the new bytes are its own. */
 static void bury_pod(World *w, Disk *d, size_t name, const WorldPod *pod, const WorldPod *next, bool learnt) {
+        size_t i = 0;
+
         if (!pod || (next && streq(next->r.uid, pod->r.uid)))
                 return;
         if (pod != world_pod(w, disk_names[name][0], disk_names[name][1], pod->spec))
                 return;
-        assert_true(d->n_tombstones < TOMBSTONES_MAX);
-        d->tombstones[d->n_tombstones++] = (Tombstone){ name, pod, learnt };
+        while (i < d->n_tombstones && !streq(d->tombstones[i].pod->r.uid, pod->r.uid))
+                i++;
+        d->n_tombstones += i == d->n_tombstones;
+        assert_true(d->n_tombstones <= TOMBSTONES_MAX);
+        d->tombstones[i] = (Tombstone){ name, pod, learnt, w->facts.now };
 }
 
 /* Tombstones of what was remembered and of what stood, where that is not what stands from now on. */
@@ -288,8 +296,14 @@ static void bury(World *w, Disk *d, size_t name, const DiskFile *f, const PlanSt
         bury_pod(w, d, name, last, next, m->learnt);
         if (!last || !stood || !streq(stood->r.uid, last->r.uid))
                 bury_pod(w, d, name, stood, next, true);
-        for (size_t i = d->n_tombstones; next && i-- > 0;)
-                if (streq(d->tombstones[i].pod->r.uid, next->r.uid))
+}
+
+/* What stands now and is known has no dead pod. */
+static void resurrect(World *w, Disk *d, const PlanStep *s) {
+        const WorldPod *pod = disk_pod(w, s->bytes, s->len);
+
+        for (size_t i = d->n_tombstones; pod && i-- > 0;)
+                if (streq(d->tombstones[i].pod->r.uid, pod->r.uid))
                         d->tombstones[i] = d->tombstones[--d->n_tombstones];
 }
 
@@ -322,6 +336,7 @@ static void apply_write(World *w, Disk *d, const PlanStep *s, size_t name, int h
         if (half == 2)
                 return;
         *m = (Memory){ .known = true, .origin = s->origin, .bytes = s->bytes, .len = s->len };
+        resurrect(w, d, s);
 }
 
 void disk_step(World *w, Disk *d, const PlanStep *s, int half) {
@@ -348,6 +363,13 @@ void disk_step(World *w, Disk *d, const PlanStep *s, int half) {
                 disk_remove(d, s->file);
                 d->memory[name] = (Memory){ 0 };
                 break;
+        case STEP_WITHDRAW:
+                /* Only what was written last goes, and it stays known. */
+                assert_true(f && same_bytes(f->bytes, f->len, d->memory[name].bytes, d->memory[name].len));
+                bury(w, d, name, f, s);
+                disk_remove(d, s->file);
+                d->memory[name].origin = s->origin;
+                break;
         case STEP_FORGET:
                 bury(w, d, name, NULL, s);
                 d->memory[name] = (Memory){ 0 };
@@ -359,6 +381,7 @@ void disk_step(World *w, Disk *d, const PlanStep *s, int half) {
                                             .origin = s->origin,
                                             .bytes = s->bytes,
                                             .len = s->len };
+                resurrect(w, d, s);
                 break;
         default:
                 apply_write(w, d, s, name, half);

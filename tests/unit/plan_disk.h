@@ -32,6 +32,7 @@ typedef struct Tombstone {
         size_t name;
         const WorldPod *pod;
         bool learnt; /* as in Memory */
+        int64_t removed_at;
 } Tombstone;
 
 typedef struct Disk {
@@ -61,13 +62,14 @@ uint64_t chance(uint64_t n);
 
 void disk_random(World *w, Disk *d);
 void disk_damage(World *w, Disk *d);
-void wishes_random(Wishes *s);
+void wishes_random(Wishes *s, int64_t now);
 
 /* Replaces the facts of the world by what the disk and the wishes say; its pods stay. */
 void disk_facts(World *w, const Disk *d, const Wishes *s);
 
 DiskFile *disk_find(Disk *d, const char *file);
 size_t disk_name(const char *namespace, const char *name); /* index, or N_NAMES */
+bool same_bytes(const char *a, size_t a_len, const char *b, size_t b_len);
 /* The pod with these bytes, or NULL. */
 const WorldPod *disk_pod(const World *w, const char *bytes, size_t len);
 Witness disk_witness(const Wishes *wishes, const WorldPod *pod);

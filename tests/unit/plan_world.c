@@ -15,6 +15,7 @@ void world_init(World *w) {
                                  .local_complete = true,
                                  .all_synced = true,
                                  .kubelet_synced = true,
+                                 .kubelet_up_for = 3600 * 1000,
                                  .now = 1000 } };
 }
 
@@ -32,24 +33,20 @@ void world_done(World *w) {
         free(w->present);
         free(w->written);
         free(w->tombstones);
+        free(w->memory);
         free(w->files);
         free(w->targets);
 }
 
 char *world_text(World *w, const char *format, ...) {
-        _cleanup_buf_ Buf b = BUF_INIT;
-        char copy[4096];
+        char *text = NULL;
         va_list ap;
-        int n;
 
         va_start(ap, format);
-        n = vsnprintf(copy, sizeof(copy), format, ap);
+        assert_true(vasprintf(&text, format, ap) >= 0);
         va_end(ap);
-        assert_true(n >= 0 && (size_t)n < sizeof(copy));
-        buf_str(&b, copy);
-        *ADD(w->owned, w->n_owned, w->cap_owned) = buf_take(&b, NULL);
-        assert_non_null(w->owned[w->n_owned - 1]);
-        return w->owned[w->n_owned - 1];
+        *ADD(w->owned, w->n_owned, w->cap_owned) = text;
+        return text;
 }
 
 char *world_file(World *w, const char *namespace, const char *name) {
@@ -211,9 +208,9 @@ PlanWritten *world_written(World *w, const char *namespace, const char *name, co
         return x;
 }
 
-PlanTombstone *world_tombstone(World *w, const char *namespace, const char *name, const char *ports) {
+PlanTombstone *world_tombstone(World *w, const char *namespace, const char *name, const char *spec) {
         PlanTombstone *x = ADD(w->tombstones, w->facts.n_tombstones, w->cap_tombstones);
-        const WorldPod *p = world_pod(w, namespace, name, world_text(w, "9:%s", ports));
+        const WorldPod *p = world_pod(w, namespace, name, spec);
 
         w->facts.tombstones = w->tombstones;
         *x = (PlanTombstone){ .namespace = world_text(w, "%s", namespace),
@@ -223,6 +220,14 @@ PlanTombstone *world_tombstone(World *w, const char *namespace, const char *name
                               .n_ports = p->r.n_ports,
                               .removed_at = 990,
                               .grace = 30 };
+        return x;
+}
+
+PlanMemory *world_memory(World *w, const char *namespace, const char *name) {
+        PlanMemory *x = ADD(w->memory, w->facts.n_memory, w->cap_memory);
+
+        w->facts.memory = w->memory;
+        *x = (PlanMemory){ .file = world_file(w, namespace, name), .unwanted_for = -1 };
         return x;
 }
 
@@ -243,6 +248,12 @@ static char *option(const Line *l, const char *key) {
                 if (strncmp(l->words[i], key, n) == 0 && l->words[i][n] == '=')
                         return l->words[i] + n + 1;
         return NULL;
+}
+
+static int64_t number(const Line *l, const char *key, int64_t otherwise) {
+        const char *word = option(l, key);
+
+        return word ? strtoll(word, NULL, 10) : otherwise;
 }
 
 static bool flag(const Line *l, const char *word) {
@@ -271,9 +282,7 @@ static Witness witness_option(const Line *l) {
 static const char *origin_option(World *w, const Line *l) {
         const char *origin = option(l, "origin");
 
-        if (!origin)
-                return "file:a.yaml";
-        return streq(origin, "none") ? NULL : world_text(w, "%s", origin);
+        return !origin ? "file:a.yaml" : streq(origin, "none") ? NULL : world_text(w, "%s", origin);
 }
 
 /* Splits "namespace/name" in place. */
@@ -294,23 +303,22 @@ static Reason reason_of(const char *word) {
         return REASON_None;
 }
 
-/* want NS/NAME present SPEC | keep | absent [state=STATE] [reason=REASON] [origin=] [message=] */
+/* want NS/NAME present SPEC | keep | absent [state=STATE] [reason=REASON] [origin=] [message=] [on-delete] */
 static void read_want(World *w, const Line *l) {
         char *name = split_name(l->words[1]), *state = option(l, "state");
         PlanWish wish = (PlanWish)PICK(l->words[2], "absent", "keep", "present");
         PlanWanted *x = world_want(w, l->words[1], name, wish, wish == WISH_PRESENT ? l->words[3] : NULL);
 
         x->origin = origin_option(w, l);
-        if (option(l, "reason"))
-                x->reason = reason_of(option(l, "reason"));
-        if (option(l, "message"))
-                x->message = world_text(w, "%s", option(l, "message"));
+        x->on_delete = flag(l, "on-delete");
+        x->reason = option(l, "reason") ? reason_of(option(l, "reason")) : x->reason;
+        x->message = option(l, "message") ? world_text(w, "%s", option(l, "message")) : NULL;
         for (unsigned i = 0; state && i <= STATE_HANDED_OVER; i++)
                 if (streq(state_name((State)i), state))
                         x->state = (State)i;
 }
 
-/* stands NS/NAME [SPEC] [kind=] [file=] [foreign] [text=] [too-large] [unreadable] [mode-wrong] */
+/* stands NS/NAME [SPEC] [kind=] [file=] [foreign] [text=] [too-large] [unreadable] [mode-wrong] [modified=] */
 static void read_stands(World *w, const Line *l) {
         char *name = split_name(l->words[1]), *file = option(l, "file"), *text = option(l, "text");
         EntryKind kind = option(l, "kind") ? (EntryKind)PICK(option(l, "kind"), "regular", "link", "directory", "other")
@@ -319,13 +327,12 @@ static void read_stands(World *w, const Line *l) {
 
         x->unreadable = flag(l, "unreadable");
         x->mode_wrong = flag(l, "mode-wrong");
-        if (x->unreadable || flag(l, "too-large"))
-                return;
+        x->modified = number(l, "modified", 0);
         if (text)
                 x->bytes = world_text(w, "%s", text);
         else if (flag(l, "foreign"))
                 x->bytes = world_foreign(w, l->words[1], name);
-        else if (l->n > 2 && l->words[2][0] >= '0' && l->words[2][0] <= '9')
+        else if (l->n > 2 && strchr("0123456789", l->words[2][0]))
                 x->bytes = world_pod(w, l->words[1], name, l->words[2])->r.bytes;
         x->len = x->bytes ? strlen(x->bytes) : 0;
 }
@@ -344,16 +351,27 @@ static void read_written(World *w, const Line *l) {
         }
 }
 
-/* tombstone NS/NAME PORTS [removed=] [grace=] [witness=] */
+/* tombstone NS/NAME PORTS|pod=SPEC [removed=] [grace=] [witness=] */
 static void read_tombstone(World *w, const Line *l) {
-        char *name = split_name(l->words[1]);
-        PlanTombstone *x = world_tombstone(w, l->words[1], name, l->words[2]);
+        char *name = split_name(l->words[1]), *spec = option(l, "pod");
+        PlanTombstone *x = world_tombstone(w, l->words[1], name, spec ? spec : world_text(w, "9:%s", l->words[2]));
 
         x->witness = witness_option(l);
-        if (option(l, "removed"))
-                x->removed_at = strtol(option(l, "removed"), NULL, 10);
-        if (option(l, "grace"))
-                x->grace = strtol(option(l, "grace"), NULL, 10);
+        x->removed_at = number(l, "removed", x->removed_at);
+        x->grace = number(l, "grace", x->grace);
+}
+
+/* memory NS/NAME [unwanted=] [damped] [restart] [absent=] [retries=] [gone=]; in the order of files */
+static void read_memory(World *w, const Line *l) {
+        char *name = split_name(l->words[1]);
+        PlanMemory *x = world_memory(w, l->words[1], name);
+
+        x->unwanted_for = number(l, "unwanted", -1);
+        x->damped = flag(l, "damped");
+        x->restart = flag(l, "restart");
+        x->absent_for = number(l, "absent", 0);
+        x->retries = (unsigned)number(l, "retries", 0);
+        x->gone_for = number(l, "gone", 0);
 }
 
 /* set WORD... */
@@ -374,8 +392,9 @@ static void read_set(World *w, const Line *l) {
                         *flags[i].to = flags[i].value;
         if (option(l, "hold"))
                 f->hold = (HoldPolicy)PICK(option(l, "hold"), "never", "until-synced", "always");
-        if (option(l, "clock"))
-                f->now = strtol(option(l, "clock"), NULL, 10);
+        f->now = number(l, "clock", f->now);
+        f->kubelet_up_for = number(l, "kubelet-up", f->kubelet_up_for);
+        f->removal_delay = number(l, "removal-delay", f->removal_delay);
         if (option(l, "complete")) {
                 *ADD(w->files, f->n_complete_files, w->cap_files) = world_text(w, "%s", option(l, "complete"));
                 f->complete_files = w->files;
@@ -392,7 +411,7 @@ void world_read(World *w, char *text) {
                 void (*read)(World *w, const Line *l);
         } rows[] = {
                 { "want", read_want },           { "stands", read_stands }, { "written", read_written },
-                { "tombstone", read_tombstone }, { "set", read_set },
+                { "tombstone", read_tombstone }, { "memory", read_memory }, { "set", read_set },
         };
         char *save = NULL;
 
@@ -444,6 +463,17 @@ static void print_text(const World *w, const char *text, Buf *out) {
         }
 }
 
+/* What a ledger would learn. */
+static void print_memory(const PlanRow *r, Buf *out) {
+        buf_printf(out, "  %s%s%s%s%s", r->delayed ? " delayed" : "", r->damped ? " damped" : "",
+                   r->alive ? " alive" : "", r->gone ? " gone" : "", r->unsettled ? " unsettled" : "");
+        if (r->absent_for >= 0)
+                buf_printf(out, " absent=%lld", (long long)r->absent_for);
+        if (r->written_at)
+                buf_printf(out, " at=%lld", (long long)r->written_at);
+        buf_char(out, '\n');
+}
+
 void world_print(const World *w, const Plan *plan, Buf *out) {
         for (size_t i = 0; i < plan->n_steps; i++) {
                 const PlanStep *s = &plan->steps[i];
@@ -451,8 +481,8 @@ void world_print(const World *w, const Plan *plan, Buf *out) {
                 buf_printf(out, "%s %s", step_verb_name(s->verb), s->file);
                 if (s->bytes)
                         buf_printf(out, " %s", world_spec(w, s->bytes, s->len));
-                buf_printf(out, "%s%s [%s] %s\n", s->save_copy ? " +save" : "", s->move_first ? " +move" : "",
-                           step_effect_name(s->effect), s->why);
+                buf_printf(out, "%s%s%s [%s] %s\n", s->save_copy ? " +save" : "", s->move_first ? " +move" : "",
+                           s->again ? " +again" : "", step_effect_name(s->effect), s->why);
         }
         for (size_t i = 0; i < plan->n_rows; i++) {
                 const PlanRow *r = &plan->rows[i];
@@ -463,5 +493,7 @@ void world_print(const World *w, const Plan *plan, Buf *out) {
                            r->origin ? r->origin : "unknown");
                 print_text(w, r->message, out);
                 buf_char(out, '\n');
+                if (w->facts.memory)
+                        print_memory(r, out);
         }
 }

@@ -20,15 +20,16 @@ typedef struct World {
         PlanEntry *present;
         PlanWritten *written;
         PlanTombstone *tombstones;
+        PlanMemory *memory;
         const char **files, **targets;
-        size_t cap_wanted, cap_present, cap_written, cap_tombstones, cap_files, cap_targets;
+        size_t cap_wanted, cap_present, cap_written, cap_tombstones, cap_memory, cap_files, cap_targets;
         WorldPod **pods; /* owned; every pointer stays valid */
         size_t n_pods, cap_pods;
         void **owned;
         size_t n_owned, cap_owned;
 } World;
 
-/* Facts: everything synced and complete, no hold, now = 1000. */
+/* Facts: everything synced and complete, no hold, a single pass, a kubelet that runs for an hour, now = 1000. */
 void world_init(World *w);
 void world_done(World *w);
 
@@ -43,7 +44,8 @@ const char *world_foreign(World *w, const char *namespace, const char *name);
 PlanWanted *world_want(World *w, const char *namespace, const char *name, PlanWish wish, const char *spec);
 PlanEntry *world_entry(World *w, const char *file, EntryKind kind, const char *bytes, size_t len);
 PlanWritten *world_written(World *w, const char *namespace, const char *name, const char *spec, const char *next);
-PlanTombstone *world_tombstone(World *w, const char *namespace, const char *name, const char *ports);
+PlanTombstone *world_tombstone(World *w, const char *namespace, const char *name, const char *spec);
+PlanMemory *world_memory(World *w, const char *namespace, const char *name); /* in the order of files */
 char *world_file(World *w, const char *namespace, const char *name);
 
 /* The spec of known bytes, "-" for none, "?" for unknown ones. */
@@ -52,5 +54,5 @@ const char *world_spec(const World *w, const char *bytes, size_t len);
 /* Adds the facts of the lines in text (it is written to). */
 void world_read(World *w, char *text);
 
-/* Steps and rows, a line each. */
+/* Steps and rows, a line each; where there is a memory, one more for what a ledger would learn of the row. */
 void world_print(const World *w, const Plan *plan, Buf *out);

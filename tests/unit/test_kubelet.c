@@ -10,6 +10,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static void dump(const KubeletSettings *k, Buf *out) {
@@ -445,6 +446,115 @@ static void the_start_of_the_kubelet_is_known(void **state) {
         assert_false(k.static_pod_path_is_flag);
 }
 
+/* ---- whether it is still the same ---- */
+
+static void put_start(const Host *h, const char *pid, int64_t ticks) {
+        char path[100], text[200];
+
+        (void)snprintf(path, sizeof(path), "proc/%s/stat", pid);
+        (void)snprintf(text, sizeof(text), "%s (kube) let) S 1 7 7 0 -1 0 0 0 0 0 1 2 0 0 20 0 1 0 %lld 9 9 9\n", pid,
+                       (long long)ticks);
+        put_text(h, path, text);
+}
+
+static int64_t boot_ms(void) {
+        struct timespec t;
+
+        assert_int_equal(clock_gettime(CLOCK_BOOTTIME, &t), 0);
+        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void the_kubelet_is_up_since_its_start(void **state) {
+        Host *h = *state;
+        _cleanup_kubelet_settings_ KubeletSettings k;
+        const int64_t ticks = sysconf(_SC_CLK_TCK);
+        int64_t before, up;
+
+        put_process(h, "700", "kubelet\n", "/usr/bin/kubelet");
+        put_start(h, "700", 3 * ticks + ticks / 2);
+        assert_int_equal(read_settings(h, &k), 0);
+        assert_int_equal(k.start_ticks, 3 * ticks + ticks / 2);
+        before = boot_ms();
+        up = kubelet_up_for(h->proc, &k);
+        assert_true(up >= before - 3500 && up <= boot_ms() - 3500);
+        assert_false(kubelet_is_another(h->proc, &k));
+        /* A start that lies in the future: two clocks are never quite one. */
+        k.start_ticks = (before / 1000 + 3600) * ticks;
+        put_start(h, "700", k.start_ticks);
+        assert_int_equal(kubelet_up_for(h->proc, &k), 0);
+        assert_false(kubelet_is_another(h->proc, &k));
+}
+
+static void another_process_of_the_same_number_is_another_kubelet(void **state) {
+        Host *h = *state;
+        _cleanup_kubelet_settings_ KubeletSettings k;
+
+        put_process(h, "700", "kubelet\n", "/usr/bin/kubelet");
+        put_start(h, "700", 100);
+        assert_int_equal(read_settings(h, &k), 0);
+        put_start(h, "700", 101);
+        assert_int_equal(kubelet_up_for(h->proc, &k), -1);
+        assert_true(kubelet_is_another(h->proc, &k));
+        /* Of the first one nothing is left but its number. */
+        put_process(h, "700", "vi\n", "vi");
+        assert_int_equal(kubelet_up_for(h->proc, &k), -1);
+        assert_true(kubelet_is_another(h->proc, &k));
+}
+
+static void a_kubelet_that_ended_is_another(void **state) {
+        Host *h = *state;
+        _cleanup_kubelet_settings_ KubeletSettings k;
+
+        put_process(h, "700", "kubelet\n", "/usr/bin/kubelet");
+        put_start(h, "700", 100);
+        assert_int_equal(read_settings(h, &k), 0);
+        for (int i = 0; i < 3; i++) {
+                char path[1200];
+
+                (void)snprintf(path, sizeof(path), "%s/700/%s", h->proc,
+                               (const char *[]){ "stat", "comm", "cmdline" }[i]);
+                assert_int_equal(unlink(path), 0);
+        }
+        assert_int_equal(kubelet_up_for(h->proc, &k), -1);
+        assert_true(kubelet_is_another(h->proc, &k));
+        put_process(h, "800", "kubelet\n", "/usr/bin/kubelet");
+        put_start(h, "800", 100);
+        assert_int_equal(kubelet_up_for(h->proc, &k), -1);
+        assert_true(kubelet_is_another(h->proc, &k));
+}
+
+static void where_no_kubelet_ran_one_may_be_started(void **state) {
+        Host *h = *state;
+        _cleanup_kubelet_settings_ KubeletSettings k;
+
+        assert_int_equal(read_settings(h, &k), 0);
+        assert_int_equal(kubelet_up_for(h->proc, &k), -1);
+        assert_false(kubelet_is_another(h->proc, &k));
+        put_process(h, "700", "kubelet\n", "/usr/bin/kubelet");
+        put_start(h, "700", 100);
+        assert_int_equal(kubelet_up_for(h->proc, &k), -1);
+        assert_true(kubelet_is_another(h->proc, &k));
+        (void)snprintf(h->proc, sizeof(h->proc), "%s/no-proc", h->dir);
+        assert_int_equal(kubelet_up_for(h->proc, &k), -1);
+        assert_false(kubelet_is_another(h->proc, &k));
+}
+
+static void a_start_that_is_not_known_is_no_change(void **state) {
+        static const char *const texts[] = { "", "700 (kubelet", "700 (kubelet) S 1 2 3", "700 (kubelet) S" };
+        Host *h = *state;
+
+        put_process(h, "700", "kubelet\n", "/usr/bin/kubelet");
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+                _cleanup_kubelet_settings_ KubeletSettings k;
+
+                put_text(h, "proc/700/stat", texts[i]);
+                assert_int_equal(read_settings(h, &k), 0);
+                assert_int_equal(k.start_ticks, 0);
+                assert_int_equal(kubelet_up_for(h->proc, &k), -1);
+                assert_false(kubelet_is_another(h->proc, &k));
+        }
+}
+
 #define on_host(f) cmocka_unit_test_setup_teardown(f, host_setup, host_teardown)
 
 int main(void) {
@@ -463,6 +573,11 @@ int main(void) {
                 on_host(what_cannot_be_used_is_named),
                 on_host(broken_and_missing_files_are_named),
                 on_host(the_start_of_the_kubelet_is_known),
+                on_host(the_kubelet_is_up_since_its_start),
+                on_host(another_process_of_the_same_number_is_another_kubelet),
+                on_host(a_kubelet_that_ended_is_another),
+                on_host(where_no_kubelet_ran_one_may_be_started),
+                on_host(a_start_that_is_not_known_is_no_change),
                 cmocka_unit_test(flags_files_are_read),
                 cmocka_unit_test(a_second_reading_replaces_the_first),
                 on_host(out_of_memory_leaves_nothing),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the agent remembers from pass to pass: removals that wait, and fights. The clock is a number. */
+/* What the agent remembers from pass to pass: removals that wait, fights, and what it counts. The clock is
+ * a number. */
 #include "core/ledger.h"
 #include "test.h"
 
@@ -9,7 +10,7 @@
 #define FILE_A "daemonlet_ns_a.json"
 #define _cleanup_ledger_ _cleanup_(ledger_done)
 
-static char ns[] = "ns", a[] = "a", b[] = "b", c[] = "c", file_a[] = FILE_A, failure[] = "disk full";
+static char ns[] = "ns", a[] = "a", b[] = "b", c[] = "c", file_a[] = FILE_A, failure[] = "disk full", none[] = "";
 
 /* A plan with at most one step for "a" and one row for `row`. */
 typedef struct Made {
@@ -19,13 +20,13 @@ typedef struct Made {
 } Made;
 
 static const Plan *plan_of(Made *m, StepVerb verb, bool save_copy) {
-        *m = (Made){ .step = { .verb = verb, .file = file_a, .save_copy = save_copy } };
+        *m = (Made){ .step = { .verb = verb, .file = file_a, .save_copy = save_copy, .namespace = ns, .name = a } };
         m->plan = (Plan){ .steps = &m->step, .n_steps = 1 };
         return &m->plan;
 }
 
 static const Plan *row_of(Made *m, char *name, bool delayed, bool damped) {
-        *m = (Made){ .row = { .namespace = ns, .name = name, .delayed = delayed, .damped = damped } };
+        *m = (Made){ .row = { .namespace = ns, .name = name, .delayed = delayed, .damped = damped, .absent_for = -1 } };
         m->plan = (Plan){ .rows = &m->row, .n_rows = 1 };
         return &m->plan;
 }
@@ -56,45 +57,45 @@ static const PlanMemory *remembered(Ledger *l, const char *file, int64_t now) {
 }
 
 static void test_removal_waits_from_the_first_plan_that_wants_it(void **state) {
-        _cleanup_ledger_ Ledger l = { 0 };
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
 
         (void)state;
         assert_null(remembered(&l, FILE_A, 0));
-        assert_int_equal(ledger_due(&l, 5000), -1);
+        assert_int_equal(ledger_removal_due(&l, 5000), -1);
         assert_int_equal(learn(&l, a, true, false, 1000), 0);
         assert_int_equal(learn(&l, a, true, false, 3000), 0);
         assert_int_equal(remembered(&l, FILE_A, 4000)->unwanted_for, 3000);
         assert_false(remembered(&l, FILE_A, 4000)->damped);
-        assert_int_equal(ledger_due(&l, 5000), 6000);
+        assert_int_equal(ledger_removal_due(&l, 5000), 6000);
 }
 
 static void test_wanted_again_starts_anew(void **state) {
-        _cleanup_ledger_ Ledger l = { 0 };
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
 
         (void)state;
         assert_int_equal(learn(&l, a, true, false, 1000), 0);
         assert_int_equal(learn(&l, a, false, false, 2000), 0);
         assert_int_equal(remembered(&l, FILE_A, 3000)->unwanted_for, -1);
-        assert_int_equal(ledger_due(&l, 5000), -1);
+        assert_int_equal(ledger_removal_due(&l, 5000), -1);
         assert_int_equal(learn(&l, a, true, false, 4000), 0);
-        assert_int_equal(ledger_due(&l, 5000), 9000);
+        assert_int_equal(ledger_removal_due(&l, 5000), 9000);
 }
 
 static void test_what_a_plan_does_not_speak_of_is_not_due(void **state) {
-        _cleanup_ledger_ Ledger l = { 0 };
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
 
         (void)state;
         assert_int_equal(learn(&l, a, true, false, 1000), 0);
         assert_int_equal(learn(&l, b, true, false, 2000), 0);
-        assert_int_equal(ledger_due(&l, 5000), 7000);
+        assert_int_equal(ledger_removal_due(&l, 5000), 7000);
         assert_int_equal(remembered(&l, FILE_A, 3000)->unwanted_for, -1);
 }
 
 static void test_the_first_of_several_is_due_first(void **state) {
-        _cleanup_ledger_ Ledger l = { 0 };
-        PlanRow rows[] = { { .namespace = ns, .name = c, .delayed = true },
-                           { .namespace = ns, .name = a, .delayed = true },
-                           { .namespace = ns, .name = b, .delayed = true } };
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+        PlanRow rows[] = { { .namespace = ns, .name = c, .delayed = true, .absent_for = -1 },
+                           { .namespace = ns, .name = a, .delayed = true, .absent_for = -1 },
+                           { .namespace = ns, .name = b, .delayed = true, .absent_for = -1 } };
         Plan plan = { .rows = rows, .n_rows = 1 };
 
         (void)state;
@@ -103,33 +104,46 @@ static void test_the_first_of_several_is_due_first(void **state) {
                 assert_int_equal(ledger_learn(&l, &plan, 1000 * (int64_t)(i + 1)), 0);
         }
         assert_int_equal(l.n, 3);
-        assert_int_equal(ledger_due(&l, 5000), 6000);
+        assert_int_equal(ledger_removal_due(&l, 5000), 6000);
         assert_int_equal(remembered(&l, "daemonlet_ns_b.json", 4000)->unwanted_for, 1000);
 }
 
 static void test_what_counts_as_a_repair(void **state) {
         static const struct {
                 StepVerb verb;
-                bool save_copy, failed;
-                uint64_t repairs, quarantined;
+                bool save_copy, again, failed;
+                uint64_t repairs, quarantined, restarts;
         } rows[] = {
-                { STEP_RESTORE, false, false, 1, 0 }, { STEP_RESTORE, true, false, 1, 0 },
-                { STEP_RESTORE, false, true, 0, 0 },  { STEP_REPLACE, true, false, 1, 0 },
-                { STEP_REPLACE, false, false, 0, 0 }, { STEP_QUARANTINE, false, false, 0, 1 },
-                { STEP_CREATE, false, false, 0, 0 },  { STEP_REMOVE, false, false, 0, 0 },
-                { STEP_RECORD, false, false, 0, 0 },
+                { .verb = STEP_RESTORE, .repairs = 1 },
+                { .verb = STEP_RESTORE, .save_copy = true, .repairs = 1 },
+                { .verb = STEP_RESTORE, .again = true },
+                { .verb = STEP_RESTORE, .failed = true },
+                { .verb = STEP_REPLACE, .save_copy = true, .repairs = 1 },
+                { .verb = STEP_REPLACE },
+                { .verb = STEP_TOUCH, .repairs = 1 },
+                { .verb = STEP_TOUCH, .failed = true },
+                { .verb = STEP_QUARANTINE, .quarantined = 1 },
+                { .verb = STEP_WITHDRAW, .restarts = 1 },
+                { .verb = STEP_WITHDRAW, .failed = true },
+                { .verb = STEP_CREATE },
+                { .verb = STEP_REMOVE },
+                { .verb = STEP_FORGET },
+                { .verb = STEP_SWEEP },
+                { .verb = STEP_RECORD },
         };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-                _cleanup_ledger_ Ledger l = { 0 };
+                _cleanup_ledger_ Ledger l = LEDGER_INIT;
                 Made m;
 
                 (void)plan_of(&m, rows[i].verb, rows[i].save_copy);
+                m.step.again = rows[i].again;
                 m.step.failure = rows[i].failed ? failure : NULL;
                 assert_int_equal(ledger_learn(&l, &m.plan, 1000), 0);
                 assert_int_equal(l.repairs, rows[i].repairs);
                 assert_int_equal(l.quarantined, rows[i].quarantined);
+                assert_int_equal(l.restarts, rows[i].restarts);
                 assert_int_equal(l.n, rows[i].repairs + rows[i].quarantined);
         }
 }
@@ -142,7 +156,7 @@ static void fight(Ledger *l, int64_t start) {
 }
 
 static void test_a_hundred_repairs_in_a_minute_are_a_fight(void **state) {
-        _cleanup_ledger_ Ledger l = { 0 };
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
 
         (void)state;
         fight(&l, 1000);
@@ -150,32 +164,32 @@ static void test_a_hundred_repairs_in_a_minute_are_a_fight(void **state) {
         assert_true(remembered(&l, FILE_A, 1100 + LEDGER_FIGHT_PAUSE - 1)->damped);
         assert_false(remembered(&l, FILE_A, 1100 + LEDGER_FIGHT_PAUSE)->damped);
         /* Nothing is due before a plan says that a repair waits; the wait is from the last repair. */
-        assert_int_equal(ledger_due(&l, 5000), -1);
+        assert_int_equal(ledger_look_due(&l), -1);
         assert_false(ledger_is_waiting(&l, FILE_A, 2000));
         assert_int_equal(learn(&l, a, false, true, 2000), 0);
-        assert_int_equal(ledger_due(&l, 5000), 1100 + LEDGER_FIGHT_PAUSE);
+        assert_int_equal(ledger_look_due(&l), 1100 + LEDGER_FIGHT_PAUSE);
         assert_true(ledger_is_waiting(&l, FILE_A, 2001));
         assert_false(ledger_is_waiting(&l, FILE_A, 1100 + LEDGER_FIGHT_PAUSE));
         assert_false(ledger_is_waiting(&l, "daemonlet_ns_b.json", 2001));
         /* Repaired, it is damped for the same time again. */
         repair(&l, 11100);
-        assert_int_equal(ledger_due(&l, 5000), -1);
+        assert_int_equal(ledger_look_due(&l), -1);
         assert_true(remembered(&l, FILE_A, 11101)->damped);
 }
 
 static void test_who_stopped_fighting_leaves_nothing_due(void **state) {
-        _cleanup_ledger_ Ledger l = { 0 };
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
 
         (void)state;
         fight(&l, 1000);
         assert_int_equal(learn(&l, a, false, true, 2000), 0);
         /* It stands as it should without us. */
         assert_int_equal(learn(&l, a, false, false, 12000), 0);
-        assert_int_equal(ledger_due(&l, 5000), -1);
+        assert_int_equal(ledger_look_due(&l), -1);
 }
 
 static void test_a_hundred_repairs_in_two_minutes_are_none(void **state) {
-        _cleanup_ledger_ Ledger l = { 0 };
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
 
         (void)state;
         for (int i = 0; i < 10 * LEDGER_FIGHT_REPAIRS; i++)
@@ -184,7 +198,7 @@ static void test_a_hundred_repairs_in_two_minutes_are_none(void **state) {
 }
 
 static void test_a_calm_window_ends_a_fight(void **state) {
-        _cleanup_ledger_ Ledger l = { 0 };
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
 
         (void)state;
         fight(&l, 1000);
@@ -194,7 +208,7 @@ static void test_a_calm_window_ends_a_fight(void **state) {
 }
 
 static void test_less_than_a_calm_window_does_not_end_it(void **state) {
-        _cleanup_ledger_ Ledger l = { 0 };
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
 
         (void)state;
         fight(&l, 1000);
@@ -203,7 +217,7 @@ static void test_less_than_a_calm_window_does_not_end_it(void **state) {
 }
 
 static void test_calm_files_are_forgotten(void **state) {
-        _cleanup_ledger_ Ledger l = { 0 };
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
 
         (void)state;
         repair(&l, 1000);
@@ -217,8 +231,73 @@ static void test_calm_files_are_forgotten(void **state) {
         assert_int_equal(l.n, 1);
 }
 
+/* Names of copies may be new each time: what they are copies of is fought over. */
+static void test_copies_count_with_their_manifest(void **state) {
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+        char copy[32];
+
+        (void)state;
+        for (int i = 0; i < LEDGER_FIGHT_REPAIRS; i++) {
+                Made m;
+
+                (void)plan_of(&m, STEP_QUARANTINE, false);
+                (void)snprintf(copy, sizeof(copy), "copy-%d.json", i);
+                m.step.file = copy;
+                assert_null(i ? NULL : remembered(&l, FILE_A, 1000));
+                assert_int_equal(ledger_learn(&l, &m.plan, 1000), 0);
+        }
+        assert_int_equal(l.n, 1);
+        assert_int_equal(l.quarantined, LEDGER_FIGHT_REPAIRS);
+        assert_true(remembered(&l, FILE_A, 1001)->damped);
+}
+
+static void test_what_has_no_name_counts_for_itself(void **state) {
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+        Made m;
+
+        (void)state;
+        (void)plan_of(&m, STEP_QUARANTINE, false);
+        m.step.namespace = m.step.name = none;
+        assert_int_equal(ledger_learn(&l, &m.plan, 1000), 0);
+        assert_non_null(remembered(&l, FILE_A, 1001));
+}
+
+/* ---- counters of states ---- */
+
+static void state_is(Ledger *l, State is, int64_t now) {
+        Made m;
+
+        (void)row_of(&m, a, false, false);
+        m.row.state = is;
+        assert_int_equal(ledger_learn(l, &m.plan, now), 0);
+}
+
+static void test_holds_and_conflicts_count_when_they_begin(void **state) {
+        const int64_t late = LEDGER_FIGHT_WINDOW;
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+
+        (void)state;
+        state_is(&l, STATE_RUNNING, 0);
+        assert_int_equal(l.n, 0);
+        for (int64_t i = 1; i < 4; i++)
+                state_is(&l, STATE_HELD, i * late);
+        assert_int_equal(l.holds, 1);
+        assert_int_equal(l.conflicts, 0);
+        for (int64_t i = 4; i < 7; i++)
+                state_is(&l, STATE_CONFLICT, i * late);
+        assert_int_equal(l.holds, 1);
+        assert_int_equal(l.conflicts, 1);
+        state_is(&l, STATE_RUNNING, 7 * late);
+        assert_int_equal(l.n, 0);
+        state_is(&l, STATE_HELD, 8 * late);
+        state_is(&l, STATE_CONFLICT, 8 * late);
+        state_is(&l, STATE_HELD, 8 * late);
+        assert_int_equal(l.holds, 3);
+        assert_int_equal(l.conflicts, 2);
+}
+
 static int live(void *user) {
-        _cleanup_ledger_ Ledger l = { 0 };
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
         const PlanMemory *memory;
         char name[16];
         Made m;
@@ -229,10 +308,12 @@ static int live(void *user) {
         for (int i = 0; r == 0 && i < 20; i++) {
                 (void)snprintf(name, sizeof(name), "n%d", i);
                 (void)row_of(&m, name, true, i % 2);
-                m.step = (PlanStep){ .verb = STEP_RESTORE, .file = file_a };
+                m.step = (PlanStep){ .verb = STEP_RESTORE, .file = file_a, .namespace = ns, .name = a };
                 m.plan.steps = &m.step;
                 m.plan.n_steps = 1;
                 r = ledger_learn(&l, &m.plan, 1000 + i);
+                if (r == 0)
+                        r = ledger_ask_restart(&l, FILE_A, 1000);
                 if (r == 0)
                         r = ledger_memory(&l, 2000, &memory, &n);
         }
@@ -257,6 +338,9 @@ int main(void) {
                 cmocka_unit_test(test_a_calm_window_ends_a_fight),
                 cmocka_unit_test(test_less_than_a_calm_window_does_not_end_it),
                 cmocka_unit_test(test_calm_files_are_forgotten),
+                cmocka_unit_test(test_copies_count_with_their_manifest),
+                cmocka_unit_test(test_what_has_no_name_counts_for_itself),
+                cmocka_unit_test(test_holds_and_conflicts_count_when_they_begin),
                 cmocka_unit_test(test_out_of_memory),
         };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The plan: every rule is a file in tests/cases/plan (facts, "==", the plan that must come out), and every combination
- * of what stands, what is remembered and what is wanted is a line of matrix.golden. */
+ * of what stands, what is remembered and what is wanted is a line of a matrix. */
 #include "core/plan_internal.h"
 #include "plan_world.h"
 
@@ -95,6 +95,28 @@ static void matrix_facts(World *w, const char *stands, const char *written, cons
                         world_read(w, world_text(w, "%s", rows[i].line));
 }
 
+static void matrix_print(const World *w, const Plan *plan, Buf *out) {
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const PlanStep *s = &plan->steps[i];
+
+                buf_printf(out, " %s", step_verb_name(s->verb));
+                if (s->bytes)
+                        buf_printf(out, "=%s", world_spec(w, s->bytes, s->len));
+                buf_printf(out, "%s%s%s", s->save_copy ? "+save" : "", s->move_first ? "+move" : "",
+                           s->again ? "+again" : "");
+        }
+        for (size_t i = 0; i < plan->n_rows; i++)
+                buf_printf(out, " | %s %s %s [%s] %s", state_name(plan->rows[i].state),
+                           reason_name(plan->rows[i].reason),
+                           *plan->rows[i].revision ? (streq(plan->rows[i].revision, w->pods[0]->r.revision)   ? "0"
+                                                      : streq(plan->rows[i].revision, w->pods[1]->r.revision) ? "1"
+                                                      : streq(plan->rows[i].revision, w->pods[2]->r.revision) ? "2"
+                                                                                                              : "?")
+                                                   : "-",
+                           step_effect_name(plan->rows[i].effect), plan->rows[i].message);
+        buf_char(out, '\n');
+}
+
 static void matrix_cell(const char *stands, const char *written, const char *wanted, bool held, Buf *out) {
         _cleanup_plan_ Plan plan = { 0 };
         _cleanup_world_ World w;
@@ -105,23 +127,7 @@ static void matrix_cell(const char *stands, const char *written, const char *wan
         w.facts.kubelet_synced = !held;
         assert_int_equal(plan_make(&w.facts, &plan), 0);
         buf_printf(out, "%-15s %-9s %-9s %-4s |", stands, written, wanted, held ? "held" : "-");
-        for (size_t i = 0; i < plan.n_steps; i++) {
-                const PlanStep *s = &plan.steps[i];
-
-                buf_printf(out, " %s", step_verb_name(s->verb));
-                if (s->bytes)
-                        buf_printf(out, "=%s", world_spec(&w, s->bytes, s->len));
-                buf_printf(out, "%s%s", s->save_copy ? "+save" : "", s->move_first ? "+move" : "");
-        }
-        for (size_t i = 0; i < plan.n_rows; i++)
-                buf_printf(out, " | %s %s %s [%s] %s", state_name(plan.rows[i].state), reason_name(plan.rows[i].reason),
-                           *plan.rows[i].revision ? (streq(plan.rows[i].revision, w.pods[0]->r.revision)   ? "0"
-                                                     : streq(plan.rows[i].revision, w.pods[1]->r.revision) ? "1"
-                                                     : streq(plan.rows[i].revision, w.pods[2]->r.revision) ? "2"
-                                                                                                           : "?")
-                                                  : "-",
-                           step_effect_name(plan.rows[i].effect), plan.rows[i].message);
-        buf_char(out, '\n');
+        matrix_print(&w, &plan, out);
 }
 
 static void test_matrix(void **state) {
@@ -135,6 +141,54 @@ static void test_matrix(void **state) {
                                 for (int held = 0; held < 2; held++)
                                         matrix_cell(matrix_stands[s], matrix_written[x], matrix_wanted[y], held, &out);
         test_golden("cases/plan/matrix.golden", buf_text(&out));
+}
+
+/* A pod that is to start again: what stands, what the witness says of the last pod, which is buried where nothing of it
+ * stands, and what is remembered. */
+static void again_cell(const char *stands, const char *witness, const char *memory, const char *wanted, bool held,
+                       Buf *out) {
+        _cleanup_plan_ Plan plan = { 0 };
+        _cleanup_world_ World w;
+        bool fresh = streq(witness, "fresh");
+
+        world_init(&w);
+        matrix_facts(&w, stands, "none", wanted);
+        if (fresh || streq(witness, "past"))
+                witness = "unknown";
+        world_read(&w, world_text(&w, "written a/x 1 witness=%s", witness));
+        if (!streq(stands, "last"))
+                world_read(&w, world_text(&w, "tombstone a/x pod=1 witness=%s removed=%d", witness, fresh ? 951 : 950));
+        if (!streq(memory, "-"))
+                world_read(&w, world_text(&w, "memory a/x %s", memory));
+        w.facts.hold = HOLD_UNTIL_SYNCED;
+        w.facts.kubelet_synced = !held;
+        assert_int_equal(plan_make(&w.facts, &plan), 0);
+        matrix_print(&w, &plan, out);
+}
+
+static void test_matrix_of_pods_that_start_again(void **state) {
+        static const char *const stands[] = { "last", "missing", "empty" };
+        static const char *const witness[] = { "fresh", "past", "running", "terminating", "gone" };
+        static const char *const memory[] = { "-", "damped", "restart", "absent=60000", "gone=5999", "gone=6000" };
+        static const char *const wanted[] = { "same", "new", "keep", "absent" };
+        _cleanup_buf_ Buf out = BUF_INIT;
+
+        (void)state;
+        buf_str(&out,
+                "# stands  witness     memory       wanted hold | steps | state, reason, revision, effect, message\n");
+        for (size_t i = 0; i < ARRAY_SIZE(stands) * ARRAY_SIZE(witness) * ARRAY_SIZE(memory) * ARRAY_SIZE(wanted) * 2;
+             i++) {
+                size_t n = i;
+                bool held = n % 2;
+                const char *x = wanted[(n /= 2) % ARRAY_SIZE(wanted)];
+                const char *m = memory[(n /= ARRAY_SIZE(wanted)) % ARRAY_SIZE(memory)];
+                const char *y = witness[(n /= ARRAY_SIZE(memory)) % ARRAY_SIZE(witness)];
+                const char *s = stands[n / ARRAY_SIZE(witness)];
+
+                buf_printf(&out, "%-9s %-11s %-12s %-6s %-4s |", s, y, m, x, held ? "held" : "-");
+                again_cell(s, y, m, x, held, &out);
+        }
+        test_golden("cases/plan/matrix-again.golden", buf_text(&out));
 }
 
 /* ---- the rest ---- */
@@ -291,6 +345,7 @@ static void test_many_intact(void **state) {
 int main(void) {
         const struct CMUnitTest others[] = {
                 cmocka_unit_test(test_matrix),
+                cmocka_unit_test(test_matrix_of_pods_that_start_again),
                 cmocka_unit_test(test_names_of_enums),
                 cmocka_unit_test(test_annotation_of_canonical_bytes),
                 cmocka_unit_test(test_bytes_need_no_end),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What must hold for every plan: random directories, memories and wishes, plans carried out in memory as the store
  * does it, with and without interruptions. PLAN_SEED and PLAN_ROUNDS in the environment choose other runs. */
+#include "core/ledger.h"
 #include "plan_disk.h"
 
 #include <inttypes.h>
@@ -36,8 +37,9 @@ static void fail_with(World *w, const Plan *plan, const char *what) {
                            str_or_empty(x->origin), (int)x->witness);
         }
         for (size_t i = 0; i < w->facts.n_tombstones; i++)
-                buf_printf(&out, "tombstone %s/%s witness=%d\n", w->facts.tombstones[i].namespace,
-                           w->facts.tombstones[i].name, (int)w->facts.tombstones[i].witness);
+                buf_printf(&out, "tombstone %s/%s %.8s witness=%d removed %" PRId64 " s before\n",
+                           w->facts.tombstones[i].namespace, w->facts.tombstones[i].name, w->facts.tombstones[i].uid,
+                           (int)w->facts.tombstones[i].witness, w->facts.now - w->facts.tombstones[i].removed_at);
         world_print(w, plan, &out);
         (void)fputs(buf_text(&out), stderr); /* longer than what cmocka can print */
         fail_msg("%s", what);
@@ -99,7 +101,7 @@ static void check_hold(World *w, const Plan *plan, const Disk *before, const Wis
                 if (!last || disk_witness(s, last) == WITNESS_GONE || (s->now_one && name == 0))
                         continue;
                 if (step->verb == STEP_REMOVE || step->verb == STEP_FORGET || step->verb == STEP_REPLACE ||
-                    step->verb == STEP_CREATE)
+                    step->verb == STEP_CREATE || step->verb == STEP_WITHDRAW)
                         fail_with(w, plan, "changed although it is held");
                 if (step->verb == STEP_RESTORE && step->bytes != m->bytes)
                         fail_with(w, plan, "restored to other than the last bytes");
@@ -128,6 +130,8 @@ static void check_result(World *w, const Plan *plan, Disk *after, const Wishes *
                         continue;
                 if (row->state == STATE_CONFLICT || row->state == STATE_HELD || row->state == STATE_WAITING)
                         continue;
+                if (row->reason == REASON_Restarting || (row->has_step && row->verb == STEP_WITHDRAW))
+                        continue;
                 if (!p || p->r.input[0] != s->of[i].spec[0] || strchr(p->spec, '!'))
                         fail_with(w, plan, "wanted, but does not stand");
         }
@@ -153,7 +157,37 @@ static void check_single(World *w, const Plan *plan, const Disk *after) {
         }
 }
 
+/* What was removed and is wanted again is not kept away by guesses. */
+static bool is_sure_to_end(const PlanFacts *f, const PlanTombstone *t, StepVerb verb) {
+        return t->witness == WITNESS_RUNNING || t->witness == WITNESS_TERMINATING ||
+               (t->witness == WITNESS_UNKNOWN && verb == STEP_RESTORE && f->now >= t->removed_at &&
+                f->now - t->removed_at < t->grace);
+}
+
+/* Where nothing stands, no pod is started again while the one of the same uid ends. What is withdrawn stood as it was
+ * written, and a kubelet runs that will end its pod. */
+static void check_restarts(World *w, const Plan *plan, const Disk *before) {
+        Disk disk = *before;
+
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const PlanStep *s = &plan->steps[i];
+                const WorldPod *p = disk_pod(w, s->bytes, s->len);
+
+                if (s->verb == STEP_WITHDRAW && w->facts.kubelet_up_for < 0)
+                        fail_with(w, plan, "withdrawn although no kubelet runs");
+                if (s->verb == STEP_WITHDRAW && !w->facts.memory)
+                        fail_with(w, plan, "withdrawn in a single pass");
+                if (!p || (s->verb != STEP_RESTORE && s->verb != STEP_CREATE) || disk_find(&disk, s->file))
+                        continue;
+                for (size_t j = 0; j < w->facts.n_tombstones; j++)
+                        if (streq(w->facts.tombstones[j].uid, p->r.uid) &&
+                            is_sure_to_end(&w->facts, &w->facts.tombstones[j], s->verb))
+                                fail_with(w, plan, "written again while its pod ends");
+        }
+}
+
 static void check_plan(World *w, const Plan *plan, const Disk *before, Disk *after, const Wishes *s) {
+        check_restarts(w, plan, before);
         check_order(w, plan);
         check_removals(w, plan, before, after);
         check_hold(w, plan, before, s);
@@ -163,10 +197,6 @@ static void check_plan(World *w, const Plan *plan, const Disk *before, Disk *aft
 
 static int compare_files(const void *a, const void *b) {
         return strcmp(((const DiskFile *)a)->file, ((const DiskFile *)b)->file);
-}
-
-static bool same_bytes(const char *a, size_t a_len, const char *b, size_t b_len) {
-        return a == b || (a && b && a_len == b_len && memcmp(a, b, a_len) == 0);
 }
 
 /* Equal directories, and equal memories of what stands. */
@@ -192,8 +222,49 @@ static bool same_disk(Disk *a, Disk *b) {
         return true;
 }
 
+static bool withdraws(const Plan *plan, const char *file) {
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (plan->steps[i].verb == STEP_WITHDRAW && streq(plan->steps[i].file, file))
+                        return true;
+        return false;
+}
+
+/* What the plan writes would be withdrawn by the next one, if that were asked for once more, or if the pod before were
+ * absent still. */
+static PlanMemory *memory_for_another(const World *w, const Plan *plan) {
+        PlanMemory *memory = calloc(w->facts.n_memory + 1, sizeof(*memory));
+
+        assert_non_null(memory);
+        for (size_t i = 0; i < w->facts.n_memory; i++) {
+                memory[i] = w->facts.memory[i];
+                if (!withdraws(plan, memory[i].file)) {
+                        memory[i].restart = false;
+                        memory[i].absent_for = 0;
+                }
+        }
+        return memory;
+}
+
+/* Whether one goes whose ports are not those of the present rendering, which take part in the contest: until its pod
+ * is gone they are in the way. */
+static bool withdraws_stale(World *w, const Plan *plan, const Disk *before, const Wishes *s) {
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                size_t name = disk_name(plan->steps[i].namespace, plan->steps[i].name);
+                const Memory *m = name < N_NAMES ? &before->memory[name] : NULL;
+                const WorldPod *p = m ? disk_pod(w, m->bytes, m->len) : NULL;
+
+                if (plan->steps[i].verb == STEP_WITHDRAW && s->of[name].wish == WISH_PRESENT &&
+                    !(p && streq(p->spec, s->of[name].spec)))
+                        return true;
+        }
+        return false;
+}
+
 /* The plan carried out up to a step, that one half, then planned anew: the same end. */
 static void check_interrupted(World *w, const Plan *plan, const Disk *before, Disk *after, const Wishes *s) {
+        _cleanup_free_ PlanMemory *memory = w->facts.memory ? memory_for_another(w, plan) : NULL;
+
+        w->facts.memory = memory;
         for (size_t stop = 0; stop < plan->n_steps; stop++) {
                 int halves = plan->steps[stop].verb >= STEP_RESTORE && plan->steps[stop].verb <= STEP_CREATE ? 2 : 0;
 
@@ -221,42 +292,96 @@ static void check_interrupted(World *w, const Plan *plan, const Disk *before, Di
         }
 }
 
+/* What an agent does between its plans; a single pass has no ledger. */
+typedef struct Agent {
+        Ledger ledger;
+        bool runs;
+        int64_t now; /* milliseconds */
+} Agent;
+
+static void make_plan(World *w, Agent *a, const Disk *disk, const Wishes *wishes, Plan *ret) {
+        disk_facts(w, disk, wishes);
+        w->facts.memory = NULL;
+        w->facts.n_memory = 0;
+        w->facts.removal_delay = a->runs ? 5000 : 0;
+        if (a->runs)
+                assert_int_equal(ledger_memory(&a->ledger, a->now, &w->facts.memory, &w->facts.n_memory), 0);
+        assert_int_equal(plan_make(&w->facts, ret), 0);
+}
+
+/* An agent never looks in a hurry at what it just looked at. */
+static void learn(World *w, Agent *a, const Plan *plan) {
+        int64_t due;
+
+        if (!a->runs)
+                return;
+        assert_int_equal(ledger_learn(&a->ledger, plan, a->now), 0);
+        due = ledger_look_due(&a->ledger);
+        if (due >= 0 && due <= a->now)
+                fail_with(w, plan, "a look is due at once");
+        due = ledger_removal_due(&a->ledger, 5000);
+        if (due >= 0 && due <= a->now)
+                fail_with(w, plan, "a removal is due at once");
+}
+
+static void ask_restarts(Agent *a) {
+        for (size_t i = 0; a->runs && i < N_NAMES; i++)
+                if (chance(6) == 0) {
+                        char file[MANIFEST_NAME_MAX + 1];
+
+                        assert_int_equal(manifest_file_name(disk_names[i][0], disk_names[i][1], file), 0);
+                        assert_int_equal(ledger_ask_restart(&a->ledger, file, a->now), 0);
+                }
+}
+
+static void plan_once(World *w, Agent *a, Disk *disk, size_t counts[STEP_TOUCH + 1]) {
+        _cleanup_plan_ Plan plan = { 0 }, again = { 0 };
+        Wishes wishes;
+        Disk before;
+
+        wishes_random(&wishes, a->now / 1000);
+        for (size_t i = 0; i < N_NAMES; i++)
+                disk->memory[i].learnt = false;
+        for (size_t i = 0; i < disk->n_tombstones; i++)
+                disk->tombstones[i].learnt = false;
+        before = *disk;
+        ask_restarts(a);
+        make_plan(w, a, disk, &wishes, &plan);
+        disk_apply(w, disk, &plan);
+        for (size_t i = 0; i < plan.n_steps; i++)
+                counts[plan.steps[i].verb]++;
+        check_plan(w, &plan, &before, disk, &wishes);
+        if (!withdraws_stale(w, &plan, &before, &wishes))
+                check_interrupted(w, &plan, &before, disk, &wishes);
+
+        learn(w, a, &plan);
+        make_plan(w, a, disk, &wishes, &again);
+        if (again.n_steps) {
+                _cleanup_buf_ Buf what = BUF_INIT;
+
+                buf_str(&what, "a second plan has steps, after:\n");
+                world_print(w, &plan, &what);
+                fail_with(w, &again, buf_text(&what));
+        }
+        learn(w, a, &again);
+}
+
 static void round_of(uint64_t seed, size_t counts[STEP_TOUCH + 1]) {
+        static const int64_t pauses[] = { 0, 100, 6000, 61000, 130000, 1000000 };
+        Agent a = { .ledger = LEDGER_INIT, .now = 1000000 };
         World w;
         Disk disk;
-        Wishes wishes;
 
         chance_seed(seed);
+        a.runs = chance(3);
         world_init(&w);
         disk_random(&w, &disk);
         for (int n = 0; n < SEQUENCE; n++) {
-                _cleanup_plan_ Plan plan = { 0 }, again = { 0 };
-                Disk before = disk;
-
-                wishes_random(&wishes);
-                for (size_t i = 0; i < N_NAMES; i++)
-                        disk.memory[i].learnt = before.memory[i].learnt = false;
-                for (size_t i = 0; i < disk.n_tombstones; i++)
-                        disk.tombstones[i].learnt = before.tombstones[i].learnt = false;
-                disk_facts(&w, &disk, &wishes);
-                assert_int_equal(plan_make(&w.facts, &plan), 0);
-                disk_apply(&w, &disk, &plan);
-                for (size_t i = 0; i < plan.n_steps; i++)
-                        counts[plan.steps[i].verb]++;
-                check_plan(&w, &plan, &before, &disk, &wishes);
-
-                disk_facts(&w, &disk, &wishes);
-                assert_int_equal(plan_make(&w.facts, &again), 0);
-                if (again.n_steps) {
-                        _cleanup_buf_ Buf what = BUF_INIT;
-
-                        buf_str(&what, "a second plan has steps, after:\n");
-                        world_print(&w, &plan, &what);
-                        fail_with(&w, &again, buf_text(&what));
-                }
-                check_interrupted(&w, &plan, &before, &disk, &wishes);
+                plan_once(&w, &a, &disk, counts);
+                a.now += pauses[chance(ARRAY_SIZE(pauses))];
                 disk_damage(&w, &disk);
         }
+        ledger_done(&a.ledger);
         world_done(&w);
 }
 

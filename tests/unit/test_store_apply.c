@@ -415,9 +415,11 @@ static void pod_that_is_written_again_is_not_dead(void **unused) {
         apply_ok(step_of(STEP_CREATE, A_FILE, a2)); /* another uid */
         scan();
         assert_int_equal(snapshot.n_tombstones, 1);
+        assert_non_null(strstr(a1, snapshot.tombstones[0].uid));
         apply_ok(step_of(STEP_REPLACE, A_FILE, a1));
         scan();
-        assert_int_equal(snapshot.n_tombstones, 0);
+        assert_int_equal(snapshot.n_tombstones, 1);
+        assert_non_null(strstr(a2, snapshot.tombstones[0].uid));
 }
 
 static void removal_without_state_reads_what_stands(void **unused) {
@@ -469,7 +471,9 @@ static void forgetting_is_for_state_only(void **unused) {
         assert_int_equal(snapshot.n_tombstones, 1);
 }
 
-static void replaced_pod_with_a_port_is_buried(void **unused) {
+static void replaced_pod_is_buried(void **unused) {
+        PlanStep step;
+
         (void)unused;
         open_store();
         apply_ok(step_of(STEP_CREATE, A_FILE, a1));
@@ -477,10 +481,85 @@ static void replaced_pod_with_a_port_is_buried(void **unused) {
         scan();
         assert_int_equal(snapshot.n_tombstones, 1);
         assert_int_equal(snapshot.tombstones[0].ports[0].port, 8080);
-        /* One without ports is not worth it, and one that comes back is not dead. */
+        /* One without ports as well: its successor has to wait. One that comes back is not dead. */
         apply_ok(step_of(STEP_REPLACE, A_FILE, a1));
         scan();
+        assert_int_equal(snapshot.n_tombstones, 1);
+        assert_non_null(strstr(a2, snapshot.tombstones[0].uid));
+        assert_int_equal(snapshot.tombstones[0].n_ports, 0);
+        /* Replaced by itself, nobody dies. */
+        put_file(in_manifests(A_FILE), "damage", 0600);
+        step = step_of(STEP_REPLACE, A_FILE, a1);
+        step.save_copy = true;
+        apply_ok(step);
+        scan();
+        assert_int_equal(snapshot.n_tombstones, 1);
+        assert_non_null(strstr(a2, snapshot.tombstones[0].uid));
+}
+
+static void withdrawn_manifest_comes_back(void **unused) {
+        PlanStep step;
+
+        (void)unused;
+        open_store();
+        apply_ok(step_of(STEP_CREATE, A_FILE, a1));
+        apply_ok(step_of(STEP_CREATE, B_FILE, b1));
+        step = step_of(STEP_WITHDRAW, A_FILE, NULL);
+        step.origin = "file:y.yaml";
+        apply_ok(step);
+        assert_string_equal(names_in(manifests), B_FILE);
+        assert_true(file_is(in_state("manifests/" A_FILE), a1));
+        assert_false(exists(in_state("quarantine")));
+        for (int i = 0; i < 2; i++) {
+                scan();
+                assert_int_equal(snapshot.n_present, 1);
+                assert_int_equal(snapshot.n_written, 2);
+                assert_true(bytes_are(find_written(A_FILE)->bytes, find_written(A_FILE)->len, a1));
+                assert_string_equal(find_written(A_FILE)->origin, "file:y.yaml");
+                assert_int_equal(snapshot.n_tombstones, 1);
+                assert_string_equal(snapshot.tombstones[0].name, "a");
+                assert_non_null(strstr(a1, snapshot.tombstones[0].uid));
+                assert_int_equal(snapshot.tombstones[0].ports[0].port, 8080);
+                assert_int_equal(snapshot.tombstones[0].removed_at, NOW);
+                assert_int_equal(snapshot.tombstones[0].grace, 7);
+                open_store(); /* and again, from the disk */
+        }
+        apply_ok(step_of(STEP_RESTORE, A_FILE, a1));
+        assert_true(file_is(in_manifests(A_FILE), a1));
+        scan();
         assert_int_equal(snapshot.n_tombstones, 0);
+        open_store();
+        scan();
+        assert_int_equal(snapshot.n_tombstones, 0);
+        assert_int_equal(snapshot.n_written, 2);
+}
+
+static void failed_withdrawal_leaves_nobody_dead(void **unused) {
+        (void)unused;
+        open_store();
+        apply_ok(step_of(STEP_CREATE, A_FILE, a1));
+        assert_int_equal(unlink(in_manifests(A_FILE)), 0);
+        put_dir(in_manifests(A_FILE), 0755);
+        assert_int_equal(apply_one(step_of(STEP_WITHDRAW, A_FILE, NULL)), -EISDIR);
+        assert_int_equal(result.failed, 1);
+        for (int i = 0; i < 2; i++) {
+                scan();
+                assert_int_equal(snapshot.n_tombstones, 0);
+                assert_int_equal(snapshot.n_written, 1);
+                assert_true(bytes_are(snapshot.written[0].bytes, snapshot.written[0].len, a1));
+                open_store();
+        }
+}
+
+static void withdrawal_of_what_somebody_edited_saves_a_copy(void **unused) {
+        (void)unused;
+        open_store();
+        apply_ok(step_of(STEP_CREATE, A_FILE, a1));
+        put_file(in_manifests(A_FILE), "edited", 0600);
+        apply_ok(step_of(STEP_WITHDRAW, A_FILE, NULL));
+        assert_string_equal(names_in(manifests), "");
+        assert_true(file_is(in_state("quarantine/" STAMP "-000-" A_FILE), "edited"));
+        assert_true(file_is(in_state("manifests/" A_FILE), a1));
 }
 
 static void full_state_still_brings_back_the_last_bytes(void **unused) {
@@ -696,7 +775,10 @@ int main(void) {
                 WORLD_TEST(removal_of_what_somebody_edited_saves_a_copy),
                 WORLD_TEST(failed_removal_leaves_nobody_dead),
                 WORLD_TEST(forgetting_is_for_state_only),
-                WORLD_TEST(replaced_pod_with_a_port_is_buried),
+                WORLD_TEST(replaced_pod_is_buried),
+                WORLD_TEST(withdrawn_manifest_comes_back),
+                WORLD_TEST(failed_withdrawal_leaves_nobody_dead),
+                WORLD_TEST(withdrawal_of_what_somebody_edited_saves_a_copy),
                 WORLD_TEST(full_state_still_brings_back_the_last_bytes),
                 WORLD_TEST(manifest_that_comes_back_is_not_dead),
                 WORLD_TEST(interrupted_write_that_was_done_is_taken_over),

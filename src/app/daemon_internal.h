@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the agent: daemon.c turns the event loop and knows when something is due; daemon_work.c does it. */
+#pragma once
+
+#include "app/observe.h"
+#include "app/pending.h"
+#include "io/dirwatch.h"
+#include "io/names.h"
+
+#include <systemd/sd-event.h>
+
+/* What is watched. */
+enum {
+        WATCH_MANIFESTS,
+        WATCH_SOURCES,
+        WATCH_CONFIG,
+        WATCH_DROP_INS,
+        WATCH_KUBELET_CONFIG,
+        WATCH_KUBELET_FLAGS,
+        WATCH_PODS,
+        WATCH_REQUESTS,
+};
+
+typedef struct Daemon {
+        const Options *options;
+        sd_event *loop;
+        sd_event_source *timer, *heartbeat;
+        uint64_t beat; /* microseconds between two heartbeats */
+        bool watchdog; /* somebody wants to know that it beats */
+        DirWatch *watch;
+        int mounts; /* /proc/self/mountinfo, or -1 */
+        Reconcile r;
+        bool is_open;     /* r is usable */
+        bool has_read;    /* node and sources were read */
+        Pending sources;  /* daemonsets.d */
+        Pending settings; /* our configuration and the kubelet's */
+        bool look;        /* at the manifest directory */
+        Ledger ledger;
+        int64_t retry_at, retry_pause; /* milliseconds; -1: nothing to try again */
+        int64_t turned_at;             /* start of the present or last turn */
+        bool was_writable;             /* the manifest directory was, or was not there yet */
+        bool passed;                   /* in this turn */
+        Names requests;                /* being answered in this turn */
+        Observer observer;
+} Daemon;
+
+/* Milliseconds of the clock that everything here is due by: it never jumps, and counts while the host sleeps. */
+int64_t boot_ms(void);
+
+/* Something failed: sets the time at which it is tried again, unless one is set. */
+void daemon_try_again(Daemon *d);
+
+/* It is that time: what failed is due. */
+void daemon_retry(Daemon *d);
+
+/* Starts over: configuration, kubelet, directories. A new configuration that is wrong leaves the old one in force. */
+int daemon_reopen(Daemon *d, Err *err);
+
+/* Does what is due, in order. `now` is one for all: what was not due for the reading is not due for the pass. True if
+ * there was anything to do. */
+bool daemon_work(Daemon *d, int64_t now);
+
+/* The node's name as far as it is known, or NULL. */
+const char *daemon_node_name(const Daemon *d);
+
+void daemon_close(Daemon *d);

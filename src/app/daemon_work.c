@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/daemon_internal.h"
+#include "app/requests.h"
+#include "app/setup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <time.h>
+
+enum {
+        RETRY_MIN = 1000, /* milliseconds after which what failed is tried again, doubled each time */
+        RETRY_MAX = 30000,
+        STALE_TRIES = 3, /* directories that are replaced while they are opened */
+};
+
+int64_t boot_ms(void) {
+        struct timespec ts;
+
+        (void)clock_gettime(CLOCK_BOOTTIME, &ts);
+        return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+const char *daemon_node_name(const Daemon *d) {
+        return d->r.node.view.name;
+}
+
+static void note(Daemon *d, Part part, int r, const Err *err) {
+        observer_note(&d->observer, part, r, err, daemon_node_name(d));
+}
+
+void daemon_try_again(Daemon *d) {
+        if (d->retry_at >= 0)
+                return;
+        d->retry_pause = d->retry_pause ? d->retry_pause * 2 : RETRY_MIN;
+        if (d->retry_pause > RETRY_MAX)
+                d->retry_pause = RETRY_MAX;
+        d->retry_at = boot_ms() + d->retry_pause;
+}
+
+void daemon_retry(Daemon *d) {
+        const Err *problems = d->observer.problems;
+
+        d->retry_at = -1;
+        if (problems[PART_SETTINGS].message[0])
+                pending_now(&d->settings);
+        if (problems[PART_SOURCES].message[0])
+                pending_now(&d->sources);
+        d->look |= problems[PART_MANIFESTS].message[0] || problems[PART_REPORT].message[0] ||
+                   problems[PART_METRICS].message[0];
+}
+
+static void watch_all(Daemon *d) {
+        const Config *c = &d->r.config;
+        const char *config = d->options->config_path ? d->options->config_path : CONFIG_PATH;
+        _cleanup_free_ char *requests = requests_path(c->runtime_dir);
+        _cleanup_buf_ Buf drop_ins = BUF_INIT, pods = BUF_INIT;
+
+        (void)requests_open(c->runtime_dir);
+        buf_printf(&drop_ins, "%s.d", config);
+        buf_printf(&pods, "%s/pods", c->kubelet_root_dir);
+        if (dirwatch_set(d->watch, WATCH_MANIFESTS, d->r.manifest_dir, false) < 0 ||
+            dirwatch_set(d->watch, WATCH_SOURCES, c->daemonsets_dir, false) < 0 ||
+            dirwatch_set(d->watch, WATCH_CONFIG, config, true) < 0 ||
+            dirwatch_set(d->watch, WATCH_DROP_INS, buf_text(&drop_ins), false) < 0 ||
+            dirwatch_set(d->watch, WATCH_KUBELET_CONFIG, c->kubelet_config, true) < 0 ||
+            dirwatch_set(d->watch, WATCH_KUBELET_FLAGS, c->kubelet_flags_file, true) < 0 ||
+            dirwatch_set(d->watch, WATCH_PODS, buf_text(&pods), false) < 0 || !requests ||
+            dirwatch_set(d->watch, WATCH_REQUESTS, requests, false) < 0)
+                daemon_try_again(d);
+}
+
+void daemon_close(Daemon *d) {
+        reconcile_done(&d->r);
+        d->is_open = d->has_read = false;
+}
+
+int daemon_reopen(Daemon *d, Err *err) {
+        Config config = { 0 };
+        int r = setup_config(d->options, &config, err);
+
+        if (r < 0)
+                return r;
+        config_done(&config);
+        daemon_close(d);
+        r = reconcile_open(d->options, &d->r, err);
+        /* A directory that is not there yet is watched for as well. */
+        if (d->r.manifest_dir)
+                watch_all(d);
+        if (r < 0)
+                return r;
+        d->is_open = true;
+        pending_now(&d->sources);
+        return 0;
+}
+
+static int read_sources(Daemon *d, Err *err) {
+        int r;
+
+        pending_take(&d->sources);
+        d->has_read = false;
+        r = reconcile_read(d->options, &d->r, err);
+        if (r < 0)
+                return r;
+        d->has_read = d->look = true;
+        if (d->r.local.error)
+                return err_set(err, -EIO, "%s; nothing is removed", d->r.local.error);
+        return 0;
+}
+
+/* What operators ask for, for this pass. */
+static int read_requests(Daemon *d, int64_t now) {
+        int r;
+
+        names_done(&d->requests);
+        r = requests_read(d->r.config.runtime_dir, &d->requests);
+        for (size_t i = 0; r == 0 && i < d->requests.n; i++)
+                r = ledger_ask_restart(&d->ledger, d->requests.items[i], now);
+        return r;
+}
+
+static int plan_and_apply(Daemon *d, int64_t now, Err *err) {
+        ReconcilePass facts = { .now = (int64_t)time(NULL), .removal_delay = d->r.config.removal_delay * 1000 };
+        int r;
+
+        /* While daemonsets.d changes, what was read of it is old. */
+        if (pending_time(&d->sources) >= 0)
+                facts.removal_delay = INT64_MAX;
+        if (read_requests(d, now) < 0 || ledger_memory(&d->ledger, now, &facts.memory, &facts.n_memory) < 0)
+                return err_oom(err);
+        r = reconcile_plan(d->options, &facts, &d->r, err);
+        if (r < 0)
+                return r;
+        r = reconcile_apply(&d->r, d->options, facts.now, err);
+        if (r == -ESTALE)
+                return r;
+        observer_log_steps(&d->observer, &d->r.plan, daemon_node_name(d));
+        if (ledger_learn(&d->ledger, &d->r.plan, now) < 0)
+                return err_oom(err);
+        return r;
+}
+
+static int64_t monotonic_us(void) {
+        struct timespec ts;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static int pass(Daemon *d, int64_t now, Err *err) {
+        int64_t began = monotonic_us();
+        int r;
+
+        d->look = false;
+        r = plan_and_apply(d, now, err);
+        if (r == -ESTALE)
+                return r;
+        d->passed = true;
+        metrics_observe(&d->observer.metrics, monotonic_us() - began, r == 0, (int64_t)time(NULL));
+        return r;
+}
+
+static bool is_due(const Pending *p, int64_t now) {
+        int64_t at = pending_time(p);
+
+        return at >= 0 && at <= now;
+}
+
+static bool open_if_due(Daemon *d, int64_t now) {
+        Err err = { 0 };
+        int r;
+
+        if (d->is_open && !is_due(&d->settings, now))
+                return false;
+        pending_take(&d->settings);
+        r = daemon_reopen(d, &err);
+        d->was_writable |= r == -ENOENT;
+        note(d, PART_SETTINGS, r, &err);
+        return true;
+}
+
+static bool read_if_due(Daemon *d, int64_t now) {
+        int64_t due = ledger_removal_due(&d->ledger, d->r.config.removal_delay * 1000);
+        Err err = { 0 };
+
+        /* What is to be removed is read a second time first. */
+        if (due >= 0 && due <= now)
+                pending_now(&d->sources);
+        if (!d->is_open || !is_due(&d->sources, now))
+                return false;
+        note(d, PART_SOURCES, read_sources(d, &err), &err);
+        return true;
+}
+
+/* In the unit's sandbox nothing that was made anew since the start can be written to, for good: the service manager is
+ * to make a new sandbox. A directory that was read-only from the start is a matter of settings and waited out. */
+static void leave_old_sandbox(Daemon *d, int r) {
+        if (r == 0)
+                d->was_writable = true;
+        if (r == -EROFS && d->was_writable && getenv("NOTIFY_SOCKET"))
+                (void)sd_event_exit(d->loop, EX_IOERR);
+}
+
+bool daemon_work(Daemon *d, int64_t now) {
+        int64_t due = ledger_look_due(&d->ledger);
+        bool did = false;
+
+        d->look |= due >= 0 && due <= now;
+        for (int tries = 0; tries < STALE_TRIES; tries++) {
+                Err err = { 0 };
+                int r;
+
+                did |= open_if_due(d, now);
+                did |= read_if_due(d, now);
+                if (!d->look || !d->has_read)
+                        return did;
+                did = true;
+                r = pass(d, now, &err);
+                note(d, PART_MANIFESTS, r == -ESTALE ? 0 : r, &err);
+                leave_old_sandbox(d, r);
+                if (r != -ESTALE)
+                        return did;
+                /* A directory was replaced: open the new one. */
+                daemon_close(d);
+                d->look = true;
+        }
+        return did;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/requests.h"
+#include "core/manifest.h"
+#include "io/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+char *requests_path(const char *runtime_dir) {
+        _cleanup_buf_ Buf path = BUF_INIT;
+
+        buf_printf(&path, "%s/restart", runtime_dir);
+        return buf_take(&path, NULL);
+}
+
+/* A directory that others may write to is not listened to. */
+static int open_dir(const char *runtime_dir) {
+        _cleanup_free_ char *path = requests_path(runtime_dir);
+        _cleanup_fd_ int fd = path ? file_open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0) : -ENOMEM;
+        struct stat st;
+        int r;
+
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (file_check_trust(&st, path, NULL) < 0)
+                return -EPERM;
+        r = fd;
+        fd = -1;
+        return r;
+}
+
+int requests_open(const char *runtime_dir) {
+        _cleanup_free_ char *path = requests_path(runtime_dir);
+
+        if (!path)
+                return -ENOMEM;
+        (void)mkdir(runtime_dir, 0755);
+        return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static bool is_question(int dir, const char *file) {
+        struct stat st;
+
+        return fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
+int requests_read(const char *runtime_dir, Names *ret) {
+        _cleanup_fd_ int fd = open_dir(runtime_dir);
+        _cleanup_names_ Names names = { 0 };
+        int r = fd < 0 ? fd : names_read(fd, manifest_name_is_ours, &names);
+
+        for (size_t i = 0; r == 0 && i < names.n; i++)
+                if (is_question(fd, names.items[i]))
+                        r = names_add(ret, names.items[i]);
+        return r == -ENOMEM ? r : 0;
+}
+
+void requests_answer(const char *runtime_dir, const char *file, const char *answer) {
+        _cleanup_fd_ int fd = open_dir(runtime_dir);
+
+        /* Who asked and went away has taken the question along. */
+        if (fd >= 0 && is_question(fd, file))
+                (void)file_write_at(fd, ".answer", file, answer, strlen(answer), 0600, NULL);
+}
+
+int requests_ask(const char *runtime_dir, const char *file, Err *err) {
+        _cleanup_fd_ int dir = open_dir(runtime_dir), fd = -1;
+
+        if (dir < 0)
+                return err_errno(err, dir, "cannot ask the agent: %s/restart", runtime_dir);
+        fd = file_open_at(dir, file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+        return fd < 0 ? err_errno(err, fd, "cannot ask the agent: %s/restart/%s", runtime_dir, file) : 0;
+}
+
+int requests_take(const char *runtime_dir, const char *file, char **ret, Err *err) {
+        _cleanup_fd_ int dir = open_dir(runtime_dir);
+        int r = dir;
+        size_t len;
+
+        *ret = NULL;
+        if (dir >= 0 && is_question(dir, file))
+                return 0;
+        if (dir >= 0)
+                r = file_read(dir, file, ERR_MAX, (FileTrust){ .check = true }, ret, &len, NULL);
+        if (r < 0)
+                return err_errno(err, r, "the agent's answer is lost: %s/restart/%s", runtime_dir, file);
+        (void)unlinkat(dir, file, 0);
+        return 0;
+}
+
+void requests_withdraw(const char *runtime_dir, const char *file) {
+        _cleanup_fd_ int dir = open_dir(runtime_dir);
+
+        if (dir >= 0)
+                (void)unlinkat(dir, file, 0);
+}
