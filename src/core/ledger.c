@@ -97,7 +97,7 @@ static void count_repair(LedgerEntry *e, int64_t now) {
 }
 
 static bool is_repair(const PlanStep *s) {
-        return (s->verb == STEP_RESTORE && !s->again) || s->verb == STEP_QUARANTINE || s->verb == STEP_TOUCH ||
+        return ((s->verb == STEP_RESTORE || s->verb == STEP_TOUCH) && !s->again) || s->verb == STEP_QUARANTINE ||
                (s->verb == STEP_REPLACE && s->save_copy);
 }
 
@@ -143,7 +143,8 @@ static void learn_absence(LedgerEntry *e, const PlanRow *row, int64_t now) {
 }
 
 static int learn_row(Ledger *l, const PlanRow *row, int64_t now) {
-        bool held = row->state == STATE_HELD, conflict = row->state == STATE_CONFLICT;
+        bool held = row->state == STATE_HELD && row->reason != REASON_RemovalDelay,
+             conflict = row->state == STATE_CONFLICT;
         char file[MANIFEST_NAME_MAX + 1];
         LedgerEntry *e;
 

@@ -160,7 +160,7 @@ typedef struct PlanStep {
         size_t len;
         bool save_copy;  /* RESTORE, REPLACE: what stands is damage or somebody's edit: copy it to quarantine first */
         bool move_first; /* a directory stands there: it must be moved away before the write */
-        bool again;      /* RESTORE: of what was withdrawn; no repair */
+        bool again;      /* RESTORE of what was withdrawn, TOUCH of what a copy stood beside: no repair of its own */
         char *namespace, *name; /* "" where nothing tells it (SWEEP, QUARANTINE) */
         const char *origin;     /* for state; borrowed; NULL: unknown */
         StepEffect effect;

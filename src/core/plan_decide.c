@@ -192,6 +192,8 @@ static void remove_it(const Planner *p, PlanItem *it) {
         }
         if ((item_stands(it) || it->last) && is_too_early(p->facts, it)) {
                 stay(it);
+                /* A stray pod of another DaemonSet of ours is not in its place here. */
+                it->quarantine |= it->foreign && it->misplaced;
                 it->delayed = true;
                 item_report(it, STATE_HELD, REASON_RemovalDelay);
                 buf_str(item_note(it), "it is removed soon, unless it comes back");
@@ -248,7 +250,8 @@ static bool is_mass_removal(const Planner *p) {
                 return false;
         for (size_t i = 0; i < p->n_items; i++) {
                 const PlanItem *it = &p->items[i];
-                bool stands = item_stands(it) || (it->stands == STANDS_DAMAGED && it->last);
+                bool stands = item_stands(it) ||
+                              (it->last && (it->stands == STANDS_DAMAGED || item_is_withdrawn(p->facts, it)));
 
                 if (it->foreign || it->stands == STANDS_UNREADABLE)
                         continue;
@@ -286,7 +289,8 @@ static void decide_conflict(const Planner *p, PlanItem *it, PlanWish wish) {
 static void damp(const Planner *p, PlanItem *it) {
         const PlanMemory *m = memory_of(p->facts, it->file);
 
-        bool repair = (it->has_step && it->verb == STEP_RESTORE) || it->quarantine;
+        bool restored = it->has_step && it->verb == STEP_RESTORE && !item_is_withdrawn(p->facts, it);
+        bool repair = restored || it->quarantine;
 
         if (!m || !m->damped || !(repair || it->fought || item_touched(it)))
                 return;

@@ -153,6 +153,8 @@ bool is_seen(Witness witness);
 bool tombstone_is_over(const PlanFacts *f, const PlanTombstone *t);
 /* Whether an earlier pod of the item is still seen. */
 bool item_is_ending(const PlanFacts *f, const PlanItem *it);
+/* Whether its manifest was withdrawn, to be restored. */
+bool item_is_withdrawn(const PlanFacts *f, const PlanItem *it);
 
 /* ---- plan_steps.c, plan_rows.c: the result ---- */
 

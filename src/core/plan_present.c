@@ -214,10 +214,11 @@ static int is_fought_over(Planner *p, const Manifest *m, bool *ret) {
         if (r < 0)
                 return r == -EINVAL ? 0 : r;
         memory = memory_of(p->facts, file);
-        *ret = memory && memory->damped;
         it = planner_find(p, file);
-        if (it)
-                it->fought |= *ret;
+        /* Without a row nobody would look at it again. */
+        *ret = it && memory && memory->damped;
+        if (*ret)
+                it->fought = true;
         return 0;
 }
 

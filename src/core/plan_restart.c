@@ -36,6 +36,13 @@ bool item_is_ending(const PlanFacts *f, const PlanItem *it) {
         return false;
 }
 
+bool item_is_withdrawn(const PlanFacts *f, const PlanItem *it) {
+        for (size_t i = 0; i < f->n_tombstones; i++)
+                if (it->last && is_of(&f->tombstones[i], it) && streq(f->tombstones[i].uid, it->last->uid))
+                        return true;
+        return false;
+}
+
 /* ---- before a manifest comes back ---- */
 
 /* The uid of the pod that the item's step would start again where none stands; NULL if it does no such thing. */
@@ -89,7 +96,7 @@ static void wait_for_end(const PlanFacts *f, PlanItem *it) {
 
 /* What stands is as it was written, and stays. */
 static bool is_calm(const PlanItem *it) {
-        return it->stands == STANDS_LAST && !it->foreign && !it->quarantine && !it->delayed &&
+        return it->stands == STANDS_LAST && !it->foreign && !it->quarantine && !it->delayed && !it->damped &&
                (!it->has_step || it->verb == STEP_RECORD);
 }
 
@@ -130,7 +137,7 @@ static void try_absent(const PlanFacts *f, PlanItem *it) {
                 return;
         /* Another kubelet process looks at everything anew. */
         it->absent_for = m->absent_for < f->kubelet_up_for ? m->absent_for : f->kubelet_up_for;
-        if (it->absent_for < PLAN_ABSENT)
+        if (it->absent_for < PLAN_ABSENT && m->retries == 0)
                 return;
         item_report(it, STATE_NOT_STARTED, REASON_NotStarted);
         buf_str(item_note(it), "the kubelet runs no pod of it; it is written again now and then");

@@ -35,7 +35,8 @@ static State standing_state(const PlanItem *it) {
 
 /* Its manifest goes with this plan; the pod needs its time. */
 static bool is_ended_now(const PlanItem *it) {
-        return it->has_step && it->verb == STEP_REMOVE && it->written && is_seen(it->written->witness);
+        return it->has_step && (it->verb == STEP_REMOVE || it->verb == STEP_FORGET) && it->written &&
+               is_seen(it->written->witness);
 }
 
 static void fill_state(const PlanFacts *f, const PlanItem *it, PlanRow *row) {

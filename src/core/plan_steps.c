@@ -179,8 +179,8 @@ static int add_quarantine(Plan *plan, const PlanItem *it, const char *origin) {
 static int add_touch(Plan *plan, const PlanItem *it, const char *origin) {
         if (!item_touched(it))
                 return 0;
-        return plan_add_step(plan, &(PlanStep){ .verb = STEP_TOUCH, .origin = origin }, it->file, it->namespace,
-                             it->name,
+        return plan_add_step(plan, &(PlanStep){ .verb = STEP_TOUCH, .origin = origin, .again = it->copied }, it->file,
+                             it->namespace, it->name,
                              it->copied ? "touched: a copy was moved away, and the kubelet takes the manifest back"
                                         : "touched: the mode or owner was wrong");
 }

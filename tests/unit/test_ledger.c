@@ -197,6 +197,34 @@ static void test_a_hundred_repairs_in_two_minutes_are_none(void **state) {
         assert_false(remembered(&l, FILE_A, 1000 + 10 * LEDGER_FIGHT_REPAIRS * 1300)->damped);
 }
 
+/* The window in which repairs count starts anew with the first one after its end. */
+static void test_repairs_count_from_the_start_of_their_window(void **state) {
+        for (int late = 0; late < 2; late++) {
+                _cleanup_ledger_ Ledger l = LEDGER_INIT;
+
+                repair(&l, 1000);
+                for (int64_t i = 0; i < LEDGER_FIGHT_REPAIRS - 1; i++)
+                        repair(&l, 1000 + LEDGER_FIGHT_WINDOW - !late);
+                assert_int_equal(remembered(&l, FILE_A, 2000 + LEDGER_FIGHT_WINDOW)->damped, !late);
+                repair(&l, 1000 + LEDGER_FIGHT_WINDOW);
+                assert_true(!late || remembered(&l, FILE_A, 2000 + LEDGER_FIGHT_WINDOW)->damped);
+        }
+        (void)state;
+}
+
+static void test_all_steps_of_a_plan_are_learnt(void **state) {
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+        PlanStep steps[] = { { .verb = STEP_RESTORE, .file = file_a, .namespace = ns, .name = a },
+                             { .verb = STEP_RESTORE, .file = file_a, .namespace = ns, .name = b },
+                             { .verb = STEP_TOUCH, .file = file_a, .namespace = ns, .name = c } };
+        const Plan plan = { .steps = steps, .n_steps = ARRAY_SIZE(steps) };
+
+        (void)state;
+        assert_int_equal(ledger_learn(&l, &plan, 1000), 0);
+        assert_int_equal(l.repairs, 3);
+        assert_int_equal(l.n, 3);
+}
+
 static void test_a_calm_window_ends_a_fight(void **state) {
         _cleanup_ledger_ Ledger l = LEDGER_INIT;
 
@@ -335,6 +363,8 @@ int main(void) {
                 cmocka_unit_test(test_a_hundred_repairs_in_a_minute_are_a_fight),
                 cmocka_unit_test(test_who_stopped_fighting_leaves_nothing_due),
                 cmocka_unit_test(test_a_hundred_repairs_in_two_minutes_are_none),
+                cmocka_unit_test(test_repairs_count_from_the_start_of_their_window),
+                cmocka_unit_test(test_all_steps_of_a_plan_are_learnt),
                 cmocka_unit_test(test_a_calm_window_ends_a_fight),
                 cmocka_unit_test(test_less_than_a_calm_window_does_not_end_it),
                 cmocka_unit_test(test_calm_files_are_forgotten),
