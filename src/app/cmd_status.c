@@ -16,6 +16,15 @@ static int64_t count(const cJSON *status, const char *name) {
         return n;
 }
 
+/* A file of which not even a name can be told speaks for itself. */
+static void say_row(const Options *options, const cJSON *row) {
+        const char *namespace = str_or_empty(json_string(row, "namespace"));
+
+        say_note(options, "%s%s%s%s%s", namespace, *namespace ? "/" : "",
+                 *namespace ? str_or_empty(json_string(row, "name")) : "", *namespace ? ": " : "",
+                 str_or_empty(json_string(row, "message")));
+}
+
 /* What the table has no room for: why something is not well, and what went wrong lately. */
 static void say_details(const Options *options, const cJSON *status, const cJSON *rows, int64_t now) {
         const cJSON *node = json_get(status, "node"), *mishaps = json_get(status, "lastErrors");
@@ -29,8 +38,7 @@ static void say_details(const Options *options, const cJSON *status, const cJSON
                  count(status, "conflicts"), count(status, "restarts"));
         for (const cJSON *row = rows ? rows->child : NULL; row; row = row->next)
                 if (!report_row_is_well(row))
-                        say_note(options, "%s/%s: %s", json_string(row, "namespace"), json_string(row, "name"),
-                                 str_or_empty(json_string(row, "message")));
+                        say_row(options, row);
         for (const cJSON *m = mishaps ? mishaps->child : NULL; m && shown < SHOWN_MISHAPS; m = m->next, shown++) {
                 const char *daemonset = str_or_empty(json_string(m, "daemonset"));
                 int64_t at = now, n = 1;

@@ -64,12 +64,15 @@ static int add_row(cJSON *rows, const PlanRow *row) {
 /* A file of which not even the names can be told, and an object without a name. */
 static int add_nameless(cJSON *rows, Reason reason, const char *file, const char *why) {
         char name[] = "-", namespace[] = "";
-        _cleanup_free_ char *message = strdup(why ? why : file);
-        const PlanRow row = {
+        _cleanup_free_ char *message = strdup(why);
+        _cleanup_buf_ Buf origin = BUF_INIT;
+        PlanRow row = {
                 .namespace = namespace, .name = name, .state = STATE_INVALID, .reason = reason, .message = message
         };
 
-        return message ? add_row(rows, &row) : -ENOMEM;
+        buf_printf(&origin, "file:%s", file);
+        row.origin = buf_text(&origin);
+        return message && !origin.failed ? add_row(rows, &row) : -ENOMEM;
 }
 
 static int add_unreadable(cJSON *rows, const LocalSnapshot *local) {
@@ -92,7 +95,7 @@ static int add_unreadable(cJSON *rows, const LocalSnapshot *local) {
                 if (o->kind != OBJECT_DAEMONSET || o->name[0])
                         continue;
                 why = object_error(objects, o);
-                r = why ? add_nameless(rows, REASON_Invalid, "", why) : -ENOMEM;
+                r = why ? add_nameless(rows, REASON_Invalid, objects->files[o->file].name, why) : -ENOMEM;
         }
         return r;
 }

@@ -108,9 +108,9 @@ static void withdraw(PlanItem *it) {
 static void restart(const Planner *p, PlanItem *it) {
         if (item_is_held(p, it)) {
                 item_report(it, STATE_HELD, p->facts->hold == HOLD_ALWAYS ? REASON_HoldAlways : REASON_ApiNotSynced);
-                buf_str(item_note(it), "not restarted: what is withdrawn now would not be stopped");
+                buf_str(item_note(it), "it cannot be restarted now: what is withdrawn would not be stopped");
         } else if (p->facts->kubelet_up_for < 0)
-                buf_str(item_note(it), "not restarted: no kubelet runs here that would do it");
+                buf_str(item_note(it), "it cannot be restarted while no kubelet runs here");
         else {
                 withdraw(it);
                 item_report(it, STATE_TERMINATING, REASON_Restarting);
