@@ -17,6 +17,7 @@ enum {
         WATCH_DROP_INS,
         WATCH_KUBELET_CONFIG,
         WATCH_KUBELET_FLAGS,
+        WATCH_KUBELET_EXTRA_FLAGS,
         WATCH_PODS,
         WATCH_REQUESTS,
 };

@@ -66,6 +66,7 @@ static void watch_all(Daemon *d) {
             dirwatch_set(d->watch, WATCH_DROP_INS, buf_text(&drop_ins), false) < 0 ||
             dirwatch_set(d->watch, WATCH_KUBELET_CONFIG, c->kubelet_config, true) < 0 ||
             dirwatch_set(d->watch, WATCH_KUBELET_FLAGS, c->kubelet_flags_file, true) < 0 ||
+            dirwatch_set(d->watch, WATCH_KUBELET_EXTRA_FLAGS, c->kubelet_extra_flags_file, true) < 0 ||
             dirwatch_set(d->watch, WATCH_PODS, buf_text(&pods), false) < 0 || !requests ||
             dirwatch_set(d->watch, WATCH_REQUESTS, requests, false) < 0)
                 daemon_try_again(d);

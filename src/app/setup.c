@@ -93,6 +93,7 @@ int setup_kubelet(const Config *config, KubeletSettings *ret) {
                 .proc_dir = config->kubelet_proc_dir,
                 .config = config->kubelet_config,
                 .flags_file = config->kubelet_flags_file,
+                .extra_flags_file = config->kubelet_extra_flags_file,
         };
 
         return kubelet_settings_read(&paths, ret);

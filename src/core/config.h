@@ -24,7 +24,8 @@ typedef struct Config {
         int64_t settle; /* durations in seconds */
         OnDeleted on_deleted;
         int64_t deleted_grace;
-        char *kubelet_config, *kubelet_flags_file, *kubelet_root_dir, *kubelet_proc_dir, *kubelet_cgroup_dir;
+        char *kubelet_config, *kubelet_flags_file, *kubelet_extra_flags_file; /* the last: NULL = none */
+        char *kubelet_root_dir, *kubelet_proc_dir, *kubelet_cgroup_dir;
         char *manifest_dir; /* NULL = auto */
         char *daemonsets_dir;
         char *api_kubeconfig; /* NULL = auto, "none" = no API server */

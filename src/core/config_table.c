@@ -113,6 +113,16 @@ const ConfigItem config_items[] = {
         },
         {
                 .section = "kubelet",
+                .key = "extra_flags_file",
+                .type = CONFIG_PATH,
+                .offset = offsetof(Config, kubelet_extra_flags_file),
+                .fallback = "/etc/default/kubelet",
+                .unset = "none",
+                .help = "The file with the administrator's flags (KUBELET_EXTRA_ARGS), read after flags_file in the "
+                        "same way. On hosts with RPM packages it is /etc/sysconfig/kubelet. It may be absent.",
+        },
+        {
+                .section = "kubelet",
                 .key = "root_dir",
                 .type = CONFIG_PATH,
                 .offset = offsetof(Config, kubelet_root_dir),

@@ -318,7 +318,14 @@ int objects_finish(Objects *o) {
 
 /* ---- lookup ---- */
 
-static const Object *find_sorted(const Objects *o, ObjectKind kind, const char *namespace, const char *name) {
+#define ANY_FILE SIZE_MAX
+
+static bool counts(const Object *o, size_t file) {
+        return o->reason == REASON_None && (file == ANY_FILE || o->file == file);
+}
+
+static const Object *find_sorted(const Objects *o, ObjectKind kind, const char *namespace, const char *name,
+                                 size_t file) {
         size_t low = 0, high = o->n_sorted;
 
         while (low < high) {
@@ -334,17 +341,25 @@ static const Object *find_sorted(const Objects *o, ObjectKind kind, const char *
 
                 if (compare_key(object, kind, namespace, name))
                         break;
-                if (object->reason == REASON_None)
+                if (counts(object, file))
                         return object;
         }
         return NULL;
 }
 
-const Object *objects_find(const Objects *o, ObjectKind kind, const char *namespace, const char *name) {
+static const Object *find(const Objects *o, ObjectKind kind, const char *namespace, const char *name, size_t file) {
         if (o->sorted && o->n_sorted == o->n_objects)
-                return find_sorted(o, kind, namespace, name);
+                return find_sorted(o, kind, namespace, name, file);
         for (size_t i = 0; i < o->n_objects; i++)
-                if (o->objects[i].reason == REASON_None && !compare_key(&o->objects[i], kind, namespace, name))
+                if (counts(&o->objects[i], file) && !compare_key(&o->objects[i], kind, namespace, name))
                         return &o->objects[i];
         return NULL;
+}
+
+const Object *objects_find(const Objects *o, ObjectKind kind, const char *namespace, const char *name) {
+        return find(o, kind, namespace, name, ANY_FILE);
+}
+
+const Object *objects_find_in(const Objects *o, size_t file, ObjectKind kind, const char *namespace, const char *name) {
+        return find(o, kind, namespace, name, file);
 }

@@ -71,6 +71,9 @@ int objects_finish(Objects *o);
 /* The usable object of this kind and name (first definition), or NULL. */
 const Object *objects_find(const Objects *o, ObjectKind kind, const char *namespace, const char *name);
 
+/* The same, of one file only. */
+const Object *objects_find_in(const Objects *o, size_t file, ObjectKind kind, const char *namespace, const char *name);
+
 void objects_done(Objects *o);
 #define _cleanup_objects_ _cleanup_(objects_done)
 

@@ -96,7 +96,7 @@ void item_stay_as(PlanItem *it, State state, Reason reason) {
 }
 
 const char *item_staying(const PlanItem *it, size_t *ret_len) {
-        bool last = item_has_last(it) && !item_intact(it) && !it->foreign;
+        bool last = item_has_last(it) && !item_intact(it);
 
         if (last || (it->stands == STANDS_UNREADABLE && item_has_last(it))) {
                 *ret_len = it->written->len;

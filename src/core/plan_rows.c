@@ -57,6 +57,11 @@ static void fill_state(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
                 row->state = STATE_TERMINATING;
 }
 
+/* Bytes that state learns with this plan: nobody has looked for their pod yet. */
+static bool is_learnt(const PlanItem *it) {
+        return it->has_step && it->verb == STEP_RECORD && it->stands != STANDS_LAST;
+}
+
 /* What the next look may find changed without an event that announces it. */
 static void fill_memory(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
         row->delayed = it->delayed;
@@ -65,7 +70,7 @@ static void fill_memory(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
         row->gone = it->gone;
         row->alive = it->stands == STANDS_LAST && is_seen(it->written->witness);
         row->unsettled = row->state == STATE_STARTING || row->state == STATE_TERMINATING ||
-                         row->reason == REASON_WaitingForPort;
+                         row->reason == REASON_WaitingForPort || is_learnt(it);
         if (is_restored(it) || item_writes_new(it))
                 row->written_at = f->now;
         else if (will_stand(it))

@@ -324,7 +324,10 @@ static const char *field_name(const void *fields, size_t i) {
 }
 
 static void report_unknown(Check *c, const cJSON *item, const SchemaType *type, const Step *step) {
-        const char *near = nearest_name(item->string, type->n, field_name, &schema_fields[type->first]);
+        /* What will not be shown need not be guessed at. */
+        const char *near = c->diags->n < DIAGS_MAX
+                                   ? nearest_name(item->string, type->n, field_name, &schema_fields[type->first])
+                                   : NULL;
         const char *dots = strlen(item->string) > QUOTE_MAX ? "..." : "";
 
         if (near)

@@ -254,11 +254,13 @@ int kubelet_flags_parse(const char *text, KubeletSettings *into) {
         return r < 0 ? r : apply_flags(&f, NULL, into);
 }
 
-static int read_flags_file(const char *path, KubeletFlags *f, KubeletSettings *k) {
-        _cleanup_free_ char *text = NULL;
+/* Adds the text of a flags file. */
+static int read_flags_file(const char *path, Buf *text, KubeletSettings *k) {
+        _cleanup_free_ char *bytes = NULL;
         size_t len;
         Err err = { 0 };
-        int r = file_read(AT_FDCWD, path, PROC_FILE_MAX, (FileTrust){ .follow = true }, &text, &len, &err);
+        int r = path ? file_read(AT_FDCWD, path, PROC_FILE_MAX, (FileTrust){ .follow = true }, &bytes, &len, &err)
+                     : -ENOENT;
 
         if (r == -ENOENT)
                 return 0;
@@ -267,12 +269,26 @@ static int read_flags_file(const char *path, KubeletFlags *f, KubeletSettings *k
         if (r < 0)
                 return kubelet_warn(k, "%s", err.message);
         k->known = true;
-        return kubelet_flags_from_file(text, f);
+        buf_str(text, bytes);
+        buf_char(text, '\n');
+        return 0;
+}
+
+/* One text, as kubeadm's unit reads them one after the other: what both set, the second one says. */
+static int read_flags_files(const KubeletPaths *paths, KubeletFlags *f, KubeletSettings *k) {
+        _cleanup_buf_ Buf text = BUF_INIT;
+        int r = read_flags_file(paths->flags_file, &text, k);
+
+        if (r == 0)
+                r = read_flags_file(paths->extra_flags_file, &text, k);
+        if (r < 0)
+                return r;
+        return text.failed ? -ENOMEM : kubelet_flags_from_file(buf_text(&text), f);
 }
 
 static int read_flags(const KubeletPaths *paths, const Process *p, KubeletFlags *f, KubeletSettings *k) {
         if (p->pid == 0)
-                return read_flags_file(paths->flags_file, f, k);
+                return read_flags_files(paths, f, k);
         k->running = k->known = true;
         k->pid = p->pid;
         k->started_at = p->started_at;

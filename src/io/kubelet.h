@@ -6,9 +6,10 @@
 #include "core/model.h"
 
 typedef struct KubeletPaths {
-        const char *proc_dir;   /* /proc */
-        const char *config;     /* used unless the command line names another with --config; may be absent */
-        const char *flags_file; /* kubeadm-flags.env; may be absent */
+        const char *proc_dir;         /* /proc */
+        const char *config;           /* used unless the command line names another with --config; may be absent */
+        const char *flags_file;       /* kubeadm-flags.env; may be absent */
+        const char *extra_flags_file; /* the administrator's: /etc/default/kubelet, say; may be absent; or NULL */
 } KubeletPaths;
 
 typedef struct KubeletSettings {

@@ -217,17 +217,6 @@ static bool key_of(const cJSON *object, Key *ret) {
         return false;
 }
 
-static bool usable_in_file(const Objects *o, size_t file, const Key *key) {
-        for (size_t i = 0; i < o->n_objects; i++) {
-                const Object *object = &o->objects[i];
-
-                if (object->file == file && object->reason == REASON_None && object->kind == key->kind &&
-                    streq(object->namespace, key->namespace) && streq(object->name, key->name))
-                        return true;
-        }
-        return false;
-}
-
 /* Whether the last good object of a file is still believed. A file that was read completely has said all there is; one
  * that was not may still define what it does not show; of one that is gone only that is believed which did not turn up
  * elsewhere, since it may just have been renamed to one that cannot be read. */
@@ -239,7 +228,7 @@ static bool believed(const LocalSnapshot *s, const char *file, const cJSON *obje
         if (s->complete || !key_of(object, &key))
                 return false;
         if (f)
-                return !f->complete && !usable_in_file(&s->objects, index, &key);
+                return !f->complete && !objects_find_in(&s->objects, index, key.kind, key.namespace, key.name);
         return !objects_find(&s->objects, key.kind, key.namespace, key.name);
 }
 
@@ -259,31 +248,68 @@ static void prune(const LocalSnapshot *s, cJSON *files) {
 
 /* ---- standing in ---- */
 
-static bool chosen_already(const cJSON *first, const cJSON *object, const Key *key) {
-        for (; first != object; first = first->next) {
-                Key other;
+typedef struct Candidate {
+        Key key;
+        size_t index;
+        const cJSON *object;
+} Candidate;
 
-                if (key_of(first, &other) && other.kind == key->kind && streq(other.namespace, key->namespace) &&
-                    streq(other.name, key->name))
-                        return true;
+static int compare_candidates(const void *a, const void *b) {
+        const Candidate *x = a, *y = b;
+        int order = (x->key.kind > y->key.kind) - (x->key.kind < y->key.kind);
+
+        if (order == 0)
+                order = strcmp(x->key.namespace, y->key.namespace);
+        if (order == 0)
+                order = strcmp(x->key.name, y->key.name);
+        return order ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+static int compare_indices(const void *a, const void *b) {
+        const Candidate *x = a, *y = b;
+
+        return (x->index > y->index) - (x->index < y->index);
+}
+
+/* Of several of one name the first stays; then in their order again. */
+static size_t drop_twins(Candidate *c, size_t n) {
+        size_t kept = 0;
+
+        if (n > 0)
+                qsort(c, n, sizeof(*c), compare_candidates);
+        for (size_t i = 0; i < n; i++) {
+                const Key *last = kept ? &c[kept - 1].key : NULL;
+
+                if (!last || last->kind != c[i].key.kind || !streq(last->namespace, c[i].key.namespace) ||
+                    !streq(last->name, c[i].key.name))
+                        c[kept++] = c[i];
         }
-        return false;
+        if (kept > 0)
+                qsort(c, kept, sizeof(*c), compare_indices);
+        return kept;
 }
 
 /* The objects of one file that nothing usable defines now. */
 static int stand_in_text(const LocalSnapshot *s, const cJSON *file, Buf *text) {
+        _cleanup_free_ Candidate *candidates = calloc((size_t)cJSON_GetArraySize(file) + 1, sizeof(*candidates));
         size_t n = 0;
 
-        buf_str(text, "{\"apiVersion\":\"v1\",\"items\":[");
+        if (!candidates)
+                return -ENOMEM;
         for (const cJSON *object = file->child; object; object = object->next) {
-                Key key;
+                Candidate *c = &candidates[n];
 
-                if (!key_of(object, &key) || objects_find(&s->objects, key.kind, key.namespace, key.name) ||
-                    chosen_already(file->child, object, &key))
+                if (!key_of(object, &c->key) || objects_find(&s->objects, c->key.kind, c->key.namespace, c->key.name))
                         continue;
-                if (n++)
+                c->object = object;
+                c->index = n++;
+        }
+        n = drop_twins(candidates, n);
+        buf_str(text, "{\"apiVersion\":\"v1\",\"items\":[");
+        for (size_t i = 0; i < n; i++) {
+                if (i > 0)
                         buf_char(text, ',');
-                json_canonical(object, text);
+                json_canonical(candidates[i].object, text);
         }
         buf_str(text, "],\"kind\":\"List\"}");
         if (text->failed)

@@ -53,6 +53,7 @@ class Host(unittest.TestCase):
     def configure(self, **sections):
         text = {"kubelet": {"manifest_dir": self.manifests, "proc_dir": self.dir / "proc",
                             "config": self.dir / "no-config", "flags_file": self.dir / "no-flags",
+                            "extra_flags_file": self.dir / "no-extra-flags",
                             "root_dir": self.dir / "no-kubelet", "cgroup_dir": self.dir / "no-cgroups"},
                 "daemonsets": {"dir": self.sources}, "agent": {"state_dir": self.state, "runtime_dir": self.dir / "run"}}
         for section, keys in sections.items():

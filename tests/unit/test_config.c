@@ -18,6 +18,7 @@ static void dump(const Config *c, Buf *out) {
         buf_printf(out, "deleted_grace %" PRId64 "\n", c->deleted_grace);
         buf_printf(out, "config %s\n", c->kubelet_config);
         buf_printf(out, "flags_file %s\n", c->kubelet_flags_file);
+        buf_printf(out, "extra_flags_file %s\n", str_or_empty(c->kubelet_extra_flags_file));
         buf_printf(out, "root_dir %s\n", c->kubelet_root_dir);
         buf_printf(out, "proc_dir %s\n", c->kubelet_proc_dir);
         buf_printf(out, "manifest_dir %s\n", c->manifest_dir ? c->manifest_dir : "-");
@@ -44,6 +45,7 @@ static const char defaults[] = "name -\n"
                                "deleted_grace 300\n"
                                "config /var/lib/kubelet/config.yaml\n"
                                "flags_file /var/lib/kubelet/kubeadm-flags.env\n"
+                               "extra_flags_file /etc/default/kubelet\n"
                                "root_dir /var/lib/kubelet\n"
                                "proc_dir /proc\n"
                                "manifest_dir -\n"

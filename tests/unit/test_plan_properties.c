@@ -157,11 +157,12 @@ static void check_single(World *w, const Plan *plan, const Disk *after) {
         }
 }
 
-/* What was removed and is wanted again is not kept away by guesses. */
+/* What was removed and is wanted again is not kept away by guesses, and traces alone keep nothing away for ever. */
 static bool is_sure_to_end(const PlanFacts *f, const PlanTombstone *t, StepVerb verb) {
-        return t->witness == WITNESS_RUNNING || t->witness == WITNESS_TERMINATING ||
-               (t->witness == WITNESS_UNKNOWN && verb == STEP_RESTORE && f->now >= t->removed_at &&
-                f->now - t->removed_at < t->grace);
+        bool in_time = f->now - t->removed_at < t->grace;
+
+        return t->witness == WITNESS_RUNNING || (t->witness == WITNESS_TERMINATING && in_time) ||
+               (t->witness == WITNESS_UNKNOWN && verb == STEP_RESTORE && f->now >= t->removed_at && in_time);
 }
 
 /* Where nothing stands, no pod is started again while the one of the same uid ends. What is withdrawn stood as it was

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent_model.h"
+
+#include <stdio.h>
+
+enum {                        /* milliseconds */
+       HEARTBEAT = 10 * 1000, /* as in app/daemon */
+       SYNC_SLACK = 10 * 1000,
+       TOMBSTONE_KEPT = 30 + 10 * 60, /* seconds, as in io/store */
+};
+
+static int64_t seconds(const Agent *a) {
+        return AM_EPOCH + a->k->now / 1000;
+}
+
+void am_init(Agent *a, Kubelet *k, const AmWish *sources) {
+        *a = (Agent){ .k = k, .sources = sources, .look_at = -1, .read_at = -1, .kubelet_started = -1, .die_at = -1 };
+        a->ledger = LEDGER_INIT;
+}
+
+void am_start(Agent *a) {
+        km_trace(a->k, "  agent starts");
+        a->up = a->look = true;
+        a->started = a->k->now;
+        memset(a->states, -1, sizeof(a->states));
+        a->heartbeat_at = a->k->now + HEARTBEAT;
+        a->kubelet_started = a->k->up ? a->k->started : -1;
+        a->read_at = a->k->now;
+        a->look_at = -1;
+}
+
+void am_kill(Agent *a) {
+        km_trace(a->k, "  agent dies");
+        a->up = false;
+        ledger_done(&a->ledger);
+        a->ledger = LEDGER_INIT;
+        memset(a->asked, 0, sizeof(a->asked));
+}
+
+void am_news(Agent *a) {
+        if (a->up && a->look_at < 0)
+                a->look_at = a->k->now + km_between(1, 50);
+}
+
+void am_sources_changed(Agent *a) {
+        if (a->up)
+                a->read_at = a->k->now + AM_QUIET;
+}
+
+void am_ask_restart(Agent *a, size_t set) {
+        if (!a->up)
+                return;
+        km_trace(a->k, "  an operator asks for a restart of %s", a->k->files_of[set]);
+        assert_int_equal(ledger_ask_restart(&a->ledger, a->k->files_of[set], a->k->now), 0);
+        a->asked[set] = true;
+        am_news(a);
+}
+
+void am_lose_state(Agent *a) {
+        km_trace(a->k, "  state is lost");
+        memset(a->memory, 0, sizeof(a->memory));
+        a->n_tombstones = 0;
+}
+
+bool am_knows(const Agent *a, const KmPod *p) {
+        KmManifest m;
+
+        if (km_parse(a->k, "", a->memory[p->m.set].bytes, &m) && streq(m.uid, p->m.uid))
+                return true;
+        for (size_t i = 0; i < a->n_tombstones; i++)
+                if (streq(a->tombstones[i].m.uid, p->m.uid))
+                        return true;
+        return false;
+}
+
+/* ---- the store ---- */
+
+static void drop_tombstone(Agent *a, const char *uid) {
+        for (size_t i = a->n_tombstones; i-- > 0;)
+                if (streq(a->tombstones[i].m.uid, uid))
+                        a->tombstones[i] = a->tombstones[--a->n_tombstones];
+}
+
+/* As store_bury: the last bytes' pod, or if there is none to bury what stands. */
+static void bury(Agent *a, size_t set, const PlanStep *s) {
+        const KmFile *f = km_find_file(a->k, s->file);
+        const char *bytes[] = { a->memory[set].bytes, f ? f->bytes : NULL };
+
+        for (size_t i = 0; i < ARRAY_SIZE(bytes); i++) {
+                KmManifest m, next;
+
+                if (!km_parse(a->k, s->file, bytes[i], &m) || !m.pod)
+                        continue;
+                if (km_parse(a->k, s->file, s->bytes, &next) && streq(m.uid, next.uid))
+                        continue;
+                drop_tombstone(a, m.uid);
+                assert_true(a->n_tombstones < AM_TOMBSTONES);
+                a->tombstones[a->n_tombstones++] = (AmTombstone){ m, seconds(a) };
+                return;
+        }
+}
+
+static void resolve(Agent *a) {
+        for (size_t i = 0; i < KM_SETS; i++) {
+                AmMemory *m = &a->memory[i];
+                const KmFile *f = km_find_file(a->k, a->k->files_of[i]);
+
+                if (m->next && f && f->bytes == m->next) {
+                        m->bytes = m->next;
+                        m->known = true;
+                }
+                m->next = NULL;
+        }
+}
+
+static bool writes(const PlanStep *s) {
+        return s->verb == STEP_RESTORE || s->verb == STEP_REPLACE || s->verb == STEP_CREATE;
+}
+
+static size_t set_of(const PlanStep *s) {
+        for (size_t i = 0; i < KM_SETS; i++)
+                if (streq(s->namespace, km_names[i][0]) && streq(s->name, km_names[i][1]))
+                        return i;
+        return KM_SETS;
+}
+
+/* Whether it is killed before the next part of a plan. */
+static bool dies(Agent *a) {
+        if (a->die_at < 0 || a->die_at-- > 0)
+                return false;
+        am_kill(a);
+        return true;
+}
+
+static void carry_out(Agent *a, const PlanStep *s) {
+        size_t set = set_of(s);
+        KmFile *f = km_find_file(a->k, s->file);
+
+        km_trace(a->k, "  agent: %s %s %s", step_verb_name(s->verb), s->file,
+                 s->bytes ? world_spec(&a->k->world, s->bytes, s->len) : "");
+        if (set < KM_SETS)
+                a->on_step(a, set, s);
+        if (s->verb == STEP_RECORD)
+                f->by_agent = true;
+        else if (s->verb == STEP_TOUCH) {
+                assert_non_null(f);
+                f->mode_wrong = false;
+                km_chmod(a->k, s->file);
+        } else if (writes(s)) {
+                assert_true(!f || s->verb != STEP_CREATE);
+                if (!f || f->bytes != s->bytes)
+                        km_put(a->k, s->file, s->bytes, true);
+        } else if (s->verb != STEP_FORGET)
+                /* A copy is a stranger's. */
+                km_put(a->k, s->file, NULL, s->verb != STEP_QUARANTINE);
+}
+
+static void settle(Agent *a, const PlanStep *s) {
+        size_t set = set_of(s);
+        KmManifest m;
+
+        if (s->verb == STEP_REMOVE || s->verb == STEP_FORGET)
+                a->memory[set] = (AmMemory){ 0 };
+        else if (writes(s) || s->verb == STEP_RECORD) {
+                a->memory[set] = (AmMemory){ .known = true, .bytes = s->bytes };
+                if (km_parse(a->k, s->file, s->bytes, &m))
+                        drop_tombstone(a, m.uid);
+        }
+}
+
+/* In three rounds, as the store does it; false if it died. */
+static bool apply(Agent *a, const Plan *plan) {
+        resolve(a);
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const PlanStep *s = &plan->steps[i];
+
+                if (s->verb == STEP_REPLACE || s->verb == STEP_CREATE)
+                        a->memory[set_of(s)].next = s->bytes;
+                if (s->verb == STEP_REMOVE || s->verb == STEP_WITHDRAW || s->verb == STEP_FORGET ||
+                    s->verb == STEP_REPLACE)
+                        bury(a, set_of(s), s);
+        }
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                if (dies(a))
+                        return false;
+                carry_out(a, &plan->steps[i]);
+        }
+        if (dies(a))
+                return false;
+        for (size_t i = 0; i < plan->n_steps; i++)
+                settle(a, &plan->steps[i]);
+        for (size_t i = a->n_tombstones; i-- > 0;)
+                if (seconds(a) - a->tombstones[i].removed_at > TOMBSTONE_KEPT)
+                        a->tombstones[i] = a->tombstones[--a->n_tombstones];
+        return true;
+}
+
+/* ---- facts ---- */
+
+typedef struct Facts {
+        PlanFacts f;
+        PlanWanted wanted[KM_SETS];
+        PlanEntry present[KM_FILES];
+        PlanWritten written[KM_SETS];
+        PlanTombstone tombstones[AM_TOMBSTONES];
+} Facts;
+
+static void add_set(Agent *a, Facts *x, size_t set) {
+        const AmWish *w = &a->seen[set];
+        const AmMemory *m = &a->memory[set];
+        KmManifest parsed;
+
+        if (w->defined)
+                x->wanted[x->f.n_wanted++] = (PlanWanted){
+                        .namespace = km_names[set][0],
+                        .name = km_names[set][1],
+                        .wish = w->wish,
+                        .state = w->wish == WISH_KEEP ? STATE_WAITING : STATE_NOT_HERE,
+                        .reason = w->wish == WISH_PRESENT ? REASON_Fits
+                                  : w->wish == WISH_KEEP  ? REASON_WaitingForConfigMap
+                                                          : REASON_NodeSelectorMismatch,
+                        .origin = "file:a.yaml",
+                        .rendered = &a->k->pods[set][w->spec]->r,
+                };
+        if (!m->known && !m->next)
+                return;
+        x->written[x->f.n_written++] = (PlanWritten){
+                .file = a->k->files_of[set],
+                .namespace = km_names[set][0],
+                .name = km_names[set][1],
+                .origin = "file:a.yaml",
+                .bytes = m->bytes,
+                .len = m->bytes ? strlen(m->bytes) : 0,
+                .next = m->next,
+                .next_len = m->next ? strlen(m->next) : 0,
+                .witness = km_parse(a->k, "", m->bytes, &parsed) ? km_witness(a->k, parsed.uid) : WITNESS_UNKNOWN,
+        };
+}
+
+static void add_directory(Agent *a, Facts *x) {
+        for (size_t i = 0; i < a->k->n_files; i++) {
+                const KmFile *f = &a->k->files[i];
+
+                x->present[x->f.n_present++] = (PlanEntry){ .file = f->name,
+                                                            .kind = ENTRY_REGULAR,
+                                                            .mode_wrong = f->mode_wrong,
+                                                            .bytes = f->bytes,
+                                                            .len = strlen(f->bytes) };
+        }
+        for (size_t i = 0; i < a->n_tombstones; i++) {
+                const AmTombstone *t = &a->tombstones[i];
+
+                x->tombstones[x->f.n_tombstones++] = (PlanTombstone){ .namespace = km_names[t->m.set][0],
+                                                                      .name = km_names[t->m.set][1],
+                                                                      .uid = t->m.uid,
+                                                                      .ports = t->m.pod->r.ports,
+                                                                      .n_ports = t->m.pod->r.n_ports,
+                                                                      .removed_at = t->removed_at,
+                                                                      .grace = KM_GRACE / 1000,
+                                                                      .witness = km_witness(a->k, t->m.uid) };
+        }
+}
+
+static bool knows_kubelet(const Agent *a) {
+        return a->k->up && a->kubelet_started == a->k->started;
+}
+
+static void make_facts(Agent *a, Facts *x) {
+        *x = (Facts){ .f = { .local_read = true,
+                             .local_complete = a->complete,
+                             .all_synced = a->complete,
+                             .removal_delay = a->read_at >= 0 ? INT64_MAX : AM_REMOVAL_DELAY,
+                             .hold = a->holds ? HOLD_UNTIL_SYNCED : HOLD_NEVER,
+                             .kubelet_up_for = knows_kubelet(a) ? a->k->now - a->k->started : -1,
+                             .now = seconds(a) } };
+        x->f.kubelet_synced = knows_kubelet(a) && a->k->synced && a->k->now >= a->k->synced_at + SYNC_SLACK;
+        for (size_t i = 0; i < KM_SETS; i++)
+                add_set(a, x, i);
+        add_directory(a, x);
+        x->f.wanted = x->wanted;
+        x->f.present = x->present;
+        x->f.written = x->written;
+        x->f.tombstones = x->tombstones;
+        assert_int_equal(ledger_memory(&a->ledger, a->k->now, &x->f.memory, &x->f.n_memory), 0);
+}
+
+/* ---- passes ---- */
+
+static void note_rows(Agent *a, const Plan *plan) {
+        memset(a->states, -1, sizeof(a->states));
+        for (size_t i = 0; i < plan->n_rows; i++)
+                for (size_t set = 0; set < KM_SETS; set++)
+                        if (streq(plan->rows[i].namespace, km_names[set][0]) &&
+                            streq(plan->rows[i].name, km_names[set][1]))
+                                a->states[set] = (int)plan->rows[i].state;
+}
+
+static void pass(Agent *a) {
+        _cleanup_plan_ Plan plan = { 0 };
+        Facts *x = malloc(sizeof(*x));
+        bool lives;
+
+        assert_non_null(x);
+        a->look = false;
+        a->passes++;
+        a->passes_at_now = a->passed_at == a->k->now ? a->passes_at_now + 1 : 1;
+        a->passed_at = a->k->now;
+        make_facts(a, x);
+        assert_int_equal(plan_make(&x->f, &plan), 0);
+        lives = apply(a, &plan);
+        free(x);
+        if (!lives)
+                return;
+        assert_int_equal(ledger_learn(&a->ledger, &plan, a->k->now), 0);
+        note_rows(a, &plan);
+        memset(a->asked, 0, sizeof(a->asked));
+}
+
+static void read_sources(Agent *a) {
+        a->read_at = -1;
+        a->look = true;
+        a->complete = !a->broken;
+        /* What cannot be read keeps its last good DaemonSets. */
+        if (!a->broken)
+                memcpy(a->seen, a->sources, sizeof(a->seen));
+}
+
+static void earlier(int64_t *due, int64_t at) {
+        if (at >= 0 && (*due < 0 || at < *due))
+                *due = at;
+}
+
+static int64_t sync_due(const Agent *a) {
+        const Kubelet *k = a->k;
+
+        return k->synced && k->now < k->synced_at + SYNC_SLACK ? k->synced_at + SYNC_SLACK : -1;
+}
+
+int64_t am_due(const Agent *a) {
+        int64_t due = -1;
+
+        if (!a->up)
+                return -1;
+        earlier(&due, a->look_at);
+        earlier(&due, a->read_at);
+        earlier(&due, a->heartbeat_at);
+        earlier(&due, a->read_at >= 0 ? -1 : ledger_removal_due(&a->ledger, AM_REMOVAL_DELAY));
+        earlier(&due, ledger_look_due(&a->ledger));
+        earlier(&due, sync_due(a));
+        return due;
+}
+
+void am_run(Agent *a) {
+        int64_t now = a->k->now, removal, look;
+
+        if (!a->up)
+                return;
+        if (a->heartbeat_at <= now) {
+                a->heartbeat_at = now + HEARTBEAT;
+                if (a->k->up && a->kubelet_started != a->k->started) {
+                        a->kubelet_started = a->k->started;
+                        a->read_at = now;
+                }
+        }
+        removal = ledger_removal_due(&a->ledger, AM_REMOVAL_DELAY);
+        look = ledger_look_due(&a->ledger);
+        if (removal >= 0 && removal <= now)
+                a->read_at = now;
+        if (look >= 0 && look <= now)
+                a->look = true;
+        if (a->k->synced && now == a->k->synced_at + SYNC_SLACK)
+                a->look = true;
+        if (a->look_at >= 0 && a->look_at <= now) {
+                a->look_at = -1;
+                a->look = true;
+        }
+        if (a->read_at >= 0 && a->read_at <= now)
+                read_sources(a);
+        if (a->look)
+                pass(a);
+}
