@@ -5,6 +5,7 @@
 #include "app/setup.h"
 #include "core/render.h"
 #include "io/source_dir.h"
+#include "io/store.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -66,6 +67,25 @@ static bool add_decision(const Explain *e, const Object *o, const Verdict *verdi
         return !ret_message->failed;
 }
 
+/* What a change of each object that it uses would do. */
+static bool add_uses(const Rendered *rendered, cJSON *checks) {
+        for (size_t i = 0; i < rendered->n_uses; i++) {
+                const RenderedUse *use = &rendered->uses[i];
+                _cleanup_buf_ Buf text = BUF_INIT;
+
+                buf_printf(&text, "%s %s", use->kind == OBJECT_SECRET ? "Secret" : "ConfigMap", use->name);
+                if (!use->found)
+                        buf_str(&text, " is not there");
+                else if (use->env)
+                        buf_str(&text, " is in the environment: a change of it restarts the pod");
+                else
+                        buf_str(&text, " is mounted: a change of it swaps the files, and the pod goes on");
+                if (text.failed || !add_check(checks, "Object", use->found, buf_text(&text)))
+                        return false;
+        }
+        return true;
+}
+
 /* Whether it can be rendered is no part of the verdict, but it is what an operator asks next. */
 static int add_rendering(const Explain *e, const Object *o, bool fits, cJSON *checks, Buf *ret_message) {
         _cleanup_(rendered_done) Rendered rendered = { 0 };
@@ -81,7 +101,8 @@ static int add_rendering(const Explain *e, const Object *o, bool fits, cJSON *ch
         if (fits && rendered.status != RENDER_OK)
                 buf_str(ret_message, buf_text(&text));
         if (text.failed || ret_message->failed ||
-            !add_check(checks, "Rendering", rendered.status == RENDER_OK, buf_text(&text)))
+            !add_check(checks, "Rendering", rendered.status == RENDER_OK, buf_text(&text)) ||
+            !add_uses(&rendered, checks))
                 return -ENOMEM;
         return 0;
 }
@@ -202,12 +223,16 @@ static size_t sort_args(char **args, size_t n, char **files, char **names, size_
 /* The files that were named, or else daemonsets.d. */
 static int read_objects(const Options *options, const Config *config, char **files, size_t n_files, Objects *ret,
                         bool *all_read, Err *err) {
+        _cleanup_free_ char *last_good = NULL;
         LocalSnapshot local = { 0 };
+        size_t len = 0;
         int r;
 
         if (n_files > 0)
                 return files_read(options, files, n_files, ret);
-        r = source_dir_read(config->daemonsets_dir, options->strict, NULL, 0, &local);
+        r = store_peek_sources(config->state_dir, &last_good, &len);
+        if (r == 0)
+                r = source_dir_read(config->daemonsets_dir, options->strict, last_good, len, &local);
         if (r < 0)
                 return r;
         if (!local.read) {

@@ -27,6 +27,8 @@ static int say_sources(const Options *options, const Reconcile *r) {
                 say_warning(options, "%s", r->snapshot.warning);
         if (r->node.note)
                 say_warning(options, "%s", r->node.note);
+        if (r->ca_note)
+                say_warning(options, "%s", r->ca_note);
         if (r->kubelet.warning)
                 say_warning(options, "%s", r->kubelet.warning);
         files_say_diags(options, &r->local.objects);

@@ -2,6 +2,7 @@
 #include "app/daemon_internal.h"
 #include "app/requests.h"
 #include "app/setup.h"
+#include "io/log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -89,6 +90,8 @@ int daemon_reopen(Daemon *d, Err *err) {
         /* A directory that is not there yet is watched for as well. */
         if (d->r.manifest_dir)
                 watch_all(d);
+        if (d->r.ca_note)
+                log_event(LOG_LEVEL_WARNING, NULL, "%s", d->r.ca_note);
         if (r < 0)
                 return r;
         d->is_open = true;

@@ -24,7 +24,14 @@ int reconcile_open(const Options *options, Reconcile *r, Err *err) {
                 .state_dir = r->config.state_dir,
                 .read_only = options->dry_run,
         };
-        return store_open(&store_options, &r->store, err);
+        e = store_open(&store_options, &r->store, err);
+        if (e == 0)
+                e = setup_volumes_dir(&r->config, &r->volumes_dir, err);
+        if (e == 0)
+                e = materialise_open(r->volumes_dir, options->dry_run, &r->volumes, err);
+        if (e == 0 && setup_ca(&r->config, &r->kubelet, &r->ca_crt, &r->ca_crt_len, &r->ca_note) < 0)
+                e = err_oom(err);
+        return e;
 }
 
 /* ---- reading ---- */
@@ -45,14 +52,18 @@ static int read_local(const Options *options, Reconcile *r, Err *err) {
 }
 
 static int make_wanted(const Options *options, Reconcile *r) {
-        const WantedFacts facts = {
+        WantedFacts facts = {
                 .node = &r->node.view,
                 .node_known = r->node.known,
                 .decide = setup_decide(options, &r->config),
-                .secret_env_inline = r->config.secret_env == SECRET_ENV_INLINE,
                 .local = &r->local,
         };
 
+        r->render = setup_render_options(&r->config, &r->node.view, r->volumes_dir);
+        r->render.ca_crt = r->ca_crt;
+        r->render.ca_crt_len = r->ca_crt_len;
+        r->render.objects = &r->local.objects;
+        facts.render = r->render;
         return wanted_make(&facts, &r->wanted);
 }
 
@@ -233,13 +244,29 @@ static int report_failures(Plan *plan) {
         return 0;
 }
 
-int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err) {
-        Err errors[3] = { 0 };
-        int results[3] = { 0 };
+/* Before the manifests that mount them. */
+static int write_volumes(Reconcile *r, Err *err) {
+        const VolumesFacts facts = {
+                .wanted = &r->wanted, .objects = &r->local.objects, .render = &r->render, .verify = !r->volumes_verified
+        };
+        int e = volumes_write(r->volumes, &facts, &r->plan, err);
 
+        r->volumes_verified = e == 0;
+        return e;
+}
+
+int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err) {
+        Err errors[5] = { 0 };
+        int results[5] = { 0 };
+
+        results[3] = write_volumes(r, &errors[3]);
         results[0] = store_apply(r->store, &r->plan, now, &r->result, &errors[0]);
+        if (results[0] == -ESTALE)
+                return err_set(err, -ESTALE, "%s", errors[0].message);
         if (report_failures(&r->plan) < 0)
                 return err_oom(err);
+        /* What was scanned before the plan was carried out stands for what went with it: that is gone next time. */
+        results[4] = volumes_sweep(r->volumes, &r->wanted, &r->snapshot, now, &errors[4]);
         if (r->local.sources) {
                 results[1] = store_save_sources(r->store, r->local.sources, r->local.sources_len, &errors[1]);
                 if (results[1] == 0) {
@@ -277,7 +304,11 @@ const char *reconcile_answer(const Plan *plan, const char *file) {
 void reconcile_done(Reconcile *r) {
         forget_reading(r);
         store_free(r->store);
+        materialise_free(r->volumes);
         free(r->manifest_dir);
+        free(r->volumes_dir);
+        free(r->ca_crt);
+        free(r->ca_note);
         kubelet_settings_done(&r->kubelet);
         config_done(&r->config);
         *r = (Reconcile){ 0 };

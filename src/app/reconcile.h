@@ -5,17 +5,23 @@
 #pragma once
 
 #include "app/setup.h"
+#include "app/volumes.h"
 #include "app/wanted.h"
 #include "io/store.h"
 
 typedef struct Reconcile {
         Config config;
         KubeletSettings kubelet;
-        char *manifest_dir;
+        char *manifest_dir, *volumes_dir;
+        char *ca_crt, *ca_note; /* for the pods; why there is none, or NULL */
+        size_t ca_crt_len;
         Store *store;
+        Materialise *volumes;
+        bool volumes_verified; /* since they were opened */
         StoreSnapshot snapshot;
         NodeFacts node;
         LocalSnapshot local;
+        RenderOptions render;
         Wanted wanted;
         const char **complete_files;
         size_t n_complete_files;

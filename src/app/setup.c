@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/setup.h"
+#include "core/kubeconfig.h"
 #include "core/objects.h"
 #include "io/file.h"
 
@@ -7,10 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define MANIFEST_DIR_KUBEADM "/etc/kubernetes/manifests"
 #define CONFIG_SIZE_MAX (1024 * 1024)
+#define CA_MAX (1024 * 1024)
 
 /* ---- configuration ---- */
 
@@ -177,6 +180,90 @@ DecideOptions setup_decide(const Options *options, const Config *config) {
         return (DecideOptions){ .upstream = options->upstream, .tolerate_unready = config->tolerate_unready };
 }
 
+/* ---- volumes ---- */
+
+int setup_volumes_dir(const Config *config, char **ret, Err *err) {
+        _cleanup_free_ char *cwd = config->state_dir[0] == '/' ? NULL : getcwd(NULL, 0);
+        _cleanup_buf_ Buf path = BUF_INIT;
+        size_t len = strlen(config->state_dir);
+
+        if (config->state_dir[0] != '/' && !cwd)
+                return err_errno(err, -errno, "the working directory");
+        while (len > 1 && config->state_dir[len - 1] == '/')
+                len--;
+        if (cwd)
+                buf_printf(&path, "%s/", streq(cwd, "/") ? "" : cwd);
+        buf_add(&path, config->state_dir, len);
+        buf_str(&path, "/volumes");
+        *ret = buf_take(&path, NULL);
+        return *ret ? 0 : err_oom(err);
+}
+
+static const char *kubeconfig_path(const Config *config, const KubeletSettings *kubelet) {
+        static const char own[] = SYSCONFDIR "/daemonlet/kubeconfig";
+
+        if (config->api_kubeconfig)
+                return streq(config->api_kubeconfig, "none") ? NULL : config->api_kubeconfig;
+        return access(own, F_OK) == 0 ? own : kubelet->kubeconfig;
+}
+
+/* A relative path is one from the kubeconfig's directory. */
+static int read_ca_file(const char *kubeconfig, const char *path, char **ret, size_t *ret_len, Err *err) {
+        const char *slash = strrchr(kubeconfig, '/');
+        _cleanup_buf_ Buf full = BUF_INIT;
+
+        if (path[0] != '/' && slash)
+                buf_add(&full, kubeconfig, (size_t)(slash - kubeconfig) + 1);
+        buf_str(&full, path);
+        if (full.failed)
+                return err_oom(err);
+        return file_read(AT_FDCWD, buf_text(&full), CA_MAX, (FileTrust){ .check = true, .follow = true }, ret, ret_len,
+                         err);
+}
+
+static int read_ca(const char *path, char **ret, size_t *ret_len, Err *err) {
+        _cleanup_kube_cluster_ KubeCluster cluster = { 0 };
+        _cleanup_free_ char *text = NULL;
+        size_t len;
+        int r = file_read(AT_FDCWD, path, CA_MAX, (FileTrust){ .check = true, .follow = true }, &text, &len, err);
+
+        if (r == 0)
+                r = kubeconfig_cluster(path, text, len, &cluster, err);
+        if (text)
+                explicit_bzero(text, len); /* there are keys in it */
+        if (r < 0)
+                return r;
+        if (cluster.ca_data) {
+                *ret = TAKE_PTR(cluster.ca_data);
+                *ret_len = cluster.ca_data_len;
+                return 0;
+        }
+        return cluster.ca_file ? read_ca_file(path, cluster.ca_file, ret, ret_len, err) : 0;
+}
+
+int setup_ca(const Config *config, const KubeletSettings *kubelet, char **ret, size_t *ret_len, char **ret_note) {
+        const char *path = kubeconfig_path(config, kubelet);
+        _cleanup_buf_ Buf note = BUF_INIT;
+        Err err = { 0 };
+        int r;
+
+        *ret = *ret_note = NULL;
+        *ret_len = 0;
+        if (!path)
+                return 0;
+        r = read_ca(path, ret, ret_len, &err);
+        /* A kubelet's kubeconfig comes with its bootstrap: it is no fault that it is not there yet. */
+        if (r == 0 || (r == -ENOENT && !config->api_kubeconfig))
+                return 0;
+        if (r == -ENOMEM)
+                return r;
+        buf_printf(&note, "no ca.crt for pods: %s", err.message);
+        *ret_note = buf_take(&note, NULL);
+        return *ret_note ? 0 : -ENOMEM;
+}
+
+/* ---- all of it ---- */
+
 int setup_host(const Options *options, Host *ret, Err *err) {
         Host h = { 0 };
         int r;
@@ -186,6 +273,8 @@ int setup_host(const Options *options, Host *ret, Err *err) {
                 r = setup_kubelet(&h.config, &h.kubelet);
         if (r == 0)
                 r = setup_node(options, &h.config, &h.kubelet, NULL, &h.node, err);
+        if (r == 0)
+                r = setup_volumes_dir(&h.config, &h.volumes_dir, err);
         if (r < 0) {
                 host_done(&h);
                 return r == -ENOMEM ? err_oom(err) : r;
@@ -194,14 +283,25 @@ int setup_host(const Options *options, Host *ret, Err *err) {
         return 0;
 }
 
+RenderOptions setup_render_options(const Config *config, const NodeView *node, const char *volumes_dir) {
+        return (RenderOptions){
+                .node_name = node->name,
+                .secret_env_inline = config->secret_env == SECRET_ENV_INLINE,
+                .api_server = config->pods_api_server,
+                .volumes_dir = volumes_dir,
+        };
+}
+
 RenderOptions setup_render(const Host *host, const Objects *objects) {
-        return (RenderOptions){ .node_name = host->node.view.name,
-                                .secret_env_inline = host->config.secret_env == SECRET_ENV_INLINE,
-                                .objects = objects };
+        RenderOptions options = setup_render_options(&host->config, &host->node.view, host->volumes_dir);
+
+        options.objects = objects;
+        return options;
 }
 
 void host_done(Host *h) {
         config_done(&h->config);
         kubelet_settings_done(&h->kubelet);
         node_facts_done(&h->node);
+        free(h->volumes_dir);
 }

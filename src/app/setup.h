@@ -36,11 +36,22 @@ int setup_manifest_dir(const Config *config, const KubeletSettings *kubelet, con
 
 DecideOptions setup_decide(const Options *options, const Config *config);
 
+/* Where volumes are materialised: an absolute path in the state directory. 0 or an errno. */
+int setup_volumes_dir(const Config *config, char **ret, Err *err);
+
+/* The certificate of the cluster's CA from the kubeconfig that is configured or found; NULL where there is none. What
+ * is wrong with it is told in *ret_note, a line (or NULL): pods can do without. 0 or -ENOMEM. */
+int setup_ca(const Config *config, const KubeletSettings *kubelet, char **ret, size_t *ret_len, char **ret_note);
+
+/* How this host renders DaemonSets, but for the objects and the CA. Borrows from its arguments. */
+RenderOptions setup_render_options(const Config *config, const NodeView *node, const char *volumes_dir);
+
 /* All of it for a command that touches nothing: configuration, the kubelet's settings, the node. */
 typedef struct Host {
         Config config;
         KubeletSettings kubelet;
         NodeFacts node;
+        char *volumes_dir;
 } Host;
 
 int setup_host(const Options *options, Host *ret, Err *err);

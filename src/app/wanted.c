@@ -150,13 +150,7 @@ static size_t choose(const LocalSnapshot *local, Candidate *candidates, WantedIt
 
 int wanted_make(const WantedFacts *facts, Wanted *ret) {
         const Objects *objects = &facts->local->objects;
-        const Maker maker = {
-                .facts = facts,
-                .objects = objects,
-                .render = { .node_name = facts->node->name,
-                            .secret_env_inline = facts->secret_env_inline,
-                            .objects = objects },
-        };
+        Maker maker = { .facts = facts, .objects = objects, .render = facts->render };
         _cleanup_free_ Candidate *candidates = calloc(objects->n_objects + 1, sizeof(*candidates));
         _cleanup_wanted_ Wanted w = {
                 .wanted = calloc(objects->n_objects + 1, sizeof(*w.wanted)),
@@ -165,6 +159,7 @@ int wanted_make(const WantedFacts *facts, Wanted *ret) {
 
         if (!candidates || !w.wanted || !w.items)
                 return -ENOMEM;
+        maker.render.objects = objects;
         w.n = choose(facts->local, candidates, w.items);
         for (size_t i = 0; i < w.n; i++)
                 if (want_one(&maker, &objects->objects[w.items[i].object], &w.wanted[i], &w.items[i]) < 0)

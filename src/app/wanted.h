@@ -10,7 +10,7 @@ typedef struct WantedFacts {
         const NodeView *node;
         bool node_known; /* else everything is kept as it is (NodeNameUnknown) */
         DecideOptions decide;
-        bool secret_env_inline;
+        RenderOptions render; /* all but the objects */
         const LocalSnapshot *local;
 } WantedFacts;
 

@@ -75,6 +75,7 @@ typedef struct PlanWritten {
 /* A removed, replaced or withdrawn manifest whose pod may not be gone. */
 typedef struct PlanTombstone {
         const char *namespace, *name, *uid;
+        const char *input; /* of the manifest: its volumes are kept for the pod; NULL: not known */
         const HostPort *ports;
         size_t n_ports;
         int64_t removed_at; /* seconds, realtime */
@@ -165,7 +166,8 @@ typedef struct PlanStep {
         const char *origin;     /* for state; borrowed; NULL: unknown */
         StepEffect effect;
         char *why;     /* one line for a person */
-        char *failure; /* set by the store: why it could not be carried out; NULL: it was, or was not tried */
+        char *failure; /* why it could not be carried out; NULL: it was, or was not tried. The store sets it; set
+                          before, the step is not tried */
 } PlanStep;
 
 /* What is reported for one DaemonSet (or for a manifest of ours that no source defines). */

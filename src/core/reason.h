@@ -42,6 +42,8 @@
         X(NotStarted,                                                                                                           \
           "The kubelet runs no pod for the manifest, and has refused it for good; it is written again now and then.")           \
         X(Restarting, "The manifest is withdrawn until its pod is gone, and then written again.")                               \
+        X(VolumeKept,                                                                                                           \
+          "A ConfigMap or Secret became empty or was removed; the files that the pod mounts stay as they were.")                \
         X(OnDelete, "updateStrategy is OnDelete: the change is made when the manifest is removed, or by sync --now.")           \
         X(StaleRender, "The standing manifest came from another version; sync --rerender adopts the present one.")
 

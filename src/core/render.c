@@ -84,7 +84,7 @@ void render_field_ref(Render *r, const cJSON *field_ref, const Path *path) {
 
 /* ---- the input hash ---- */
 
-static int read_template(const Object *daemonset, cJSON **ret_template) {
+int template_read(const Object *daemonset, cJSON **ret_template) {
         _cleanup_json_ cJSON *tree = NULL;
         cJSON *spec, *template;
         Place place;
@@ -101,18 +101,36 @@ static int read_template(const Object *daemonset, cJSON **ret_template) {
         return template ? 0 : -ENOMEM;
 }
 
-static int input_of(const Object *daemonset, const cJSON *template, const RenderOptions *options,
-                    char ret_input[static INPUT_HEX + 1]) {
+typedef struct InputFacts {
+        const Object *daemonset;
+        const RenderOptions *options;
+        const char *template;                      /* canonical */
+        const cJSON *values;                       /* or NULL */
+        bool secret_env, api_server, materialises; /* which keys of the configuration are used */
+} InputFacts;
+
+static int input_of(const InputFacts *f, char ret_input[static INPUT_HEX + 1]) {
+        _cleanup_json_ cJSON *config = cJSON_CreateObject();
+        const RenderOptions *o = f->options;
         _cleanup_buf_ Buf text = BUF_INIT;
         uint8_t digest[HASH_BYTES];
 
-        buf_str(&text, "{\"config\":{");
-        if (spec_has_secret_env(json_get(template, "spec")))
-                buf_printf(&text, "\"secret_env\":\"%s\"", options->secret_env_inline ? "inline" : "refuse");
+        if (!config ||
+            (f->secret_env && !json_add_string(config, "secret_env", o->secret_env_inline ? "inline" : "refuse")) ||
+            (f->api_server && !json_add_string(config, "api_server", str_or_empty(o->api_server))) ||
+            (f->materialises && !json_add_string(config, "volumes_dir", str_or_empty(o->volumes_dir))))
+                return -ENOMEM;
+        buf_str(&text, "{\"config\":");
+        json_canonical(config, &text);
         /* Namespace and name are DNS names: nothing in them needs an escape. */
-        buf_printf(&text, "},\"daemonset\":\"%s/%s\",\"template\":", daemonset->namespace, daemonset->name);
-        json_canonical(template, &text);
-        buf_str(&text, ",\"values\":{}}");
+        buf_printf(&text, ",\"daemonset\":\"%s/%s\",\"template\":", f->daemonset->namespace, f->daemonset->name);
+        buf_str(&text, f->template);
+        buf_str(&text, ",\"values\":");
+        if (f->values)
+                json_canonical(f->values, &text);
+        else
+                buf_str(&text, "{}");
+        buf_char(&text, '}');
         if (text.failed)
                 return -ENOMEM;
         hash_sha256(&(HashPart){ text.data, text.len }, 1, digest);
@@ -120,30 +138,35 @@ static int input_of(const Object *daemonset, const cJSON *template, const Render
         return 0;
 }
 
-int render_input(const Object *daemonset, const RenderOptions *options, char ret_input[static INPUT_HEX + 1]) {
-        _cleanup_json_ cJSON *template = NULL;
-        int r = read_template(daemonset, &template);
-
-        return r < 0 ? r : input_of(daemonset, template, options, ret_input);
-}
-
 /* ---- metadata ---- */
+
+char *pod_full_name(const Object *daemonset, const RenderOptions *options) {
+        _cleanup_buf_ Buf full = BUF_INIT;
+        char *name;
+
+        buf_printf(&full, "%s-%s", daemonset->name, str_or_empty(options->node_name));
+        name = buf_take(&full, NULL);
+        for (char *c = name; c && *c; c++) /* the kubelet writes the node's name in lower case */
+                if (*c >= 'A' && *c <= 'Z')
+                        *c = (char)(*c - 'A' + 'a');
+        return name;
+}
 
 static void check_name(Render *r) {
         const char *name = r->daemonset->name, *node = r->options->node_name;
-        char full[NAME_MAX_WITH_NODE + 2];
-        int len = snprintf(full, sizeof(full), "%s-%s", name, node);
+        _cleanup_free_ char *full = pod_full_name(r->daemonset, r->options);
 
-        for (char *c = full; *c; c++) /* the kubelet writes the node's name in lower case */
-                if (*c >= 'A' && *c <= 'Z')
-                        *c = (char)(*c - 'A' + 'a');
-        if (is_dns1123_subdomain(full)) /* false for one that was cut as well */
+        if (!full) {
+                r->failed = true;
+                return;
+        }
+        if (strlen(full) <= NAME_MAX_WITH_NODE && is_dns1123_subdomain(full))
                 return;
         r->refusal = REASON_NameTooLong;
         r->n_refusals = 1;
         buf_printf(&r->refusals,
                    "metadata.name: the pod's name would be %s-%s, which is %s; use a shorter or plainer name", name,
-                   node, len > NAME_MAX_WITH_NODE ? "longer than 253 characters" : "no DNS name");
+                   node, strlen(full) > NAME_MAX_WITH_NODE ? "longer than 253 characters" : "no DNS name");
 }
 
 /* Annotations that would make the kubelet take the pod for a mirror pod, or that are ours. */
@@ -282,19 +305,30 @@ static int judge(Render *r, Rendered *ret) {
 
 static void render_done(Render *r) {
         references_done(r);
+        cJSON_Delete(r->values);
         buf_done(&r->refusals);
         diags_done(&r->warnings);
 }
 
-static int render_template(Render *r, cJSON *template, Rendered *ret) {
-        _cleanup_json_ cJSON *spec = NULL, *pod = NULL;
-        char input[INPUT_HEX + 1];
+/* What payload_make refuses. */
+static int refuse_volume(int error, Rendered *ret) {
+        bool large = error == -EFBIG;
+
+        ret->status = RENDER_REFUSED;
+        ret->reason = large ? REASON_TooLarge : REASON_UnsupportedVolume;
+        ret->message = strdup(large ? "spec.template.spec.volumes: what one volume holds would take more than 64 MiB; "
+                                      "split it, or name fewer keys"
+                                    : "spec.template.spec.volumes: in one volume a file's path is the directory of "
+                                      "another's, the volume itself, or too long; change the items' paths");
+        return ret->message ? 0 : -ENOMEM;
+}
+
+/* The pod without its identity, and the hash of what went in. */
+static int render_template(Render *r, const char *text, cJSON *template, Rendered *ret) {
+        _cleanup_json_ cJSON *spec = take_spec(template), *pod = NULL;
+        InputFacts facts = { .daemonset = r->daemonset, .options = r->options, .template = text };
         int k;
 
-        k = input_of(r->daemonset, template, r->options, input);
-        if (k < 0)
-                return k;
-        spec = take_spec(template);
         if (!spec)
                 return -ENOMEM;
         r->spec = spec;
@@ -304,40 +338,82 @@ static int render_template(Render *r, cJSON *template, Rendered *ret) {
         k = judge(r, ret);
         if (k < 0 || ret->status != RENDER_OK)
                 return k;
-        pod = make_pod(r, template, TAKE_PTR(spec), input);
+        facts.values = r->values;
+        facts.secret_env = r->secret_env;
+        facts.api_server = r->uses_api_server;
+        facts.materialises = spec_materialises(spec);
+        k = input_of(&facts, ret->input);
+        if (k == 0)
+                k = volumes_place(r, ret->input, ret);
+        if (k < 0)
+                return k;
+        pod = make_pod(r, template, TAKE_PTR(spec), ret->input);
         if (!pod || r->warnings.failed)
                 return -ENOMEM;
-        k = finish(r->options, pod, ret);
-        if (k == 0 && ret->status == RENDER_OK)
-                memcpy(ret->input, input, sizeof(input));
-        return k;
+        return finish(r->options, pod, ret);
+}
+
+static int render_all(Render *r, Rendered *ret) {
+        _cleanup_json_ cJSON *template = NULL, *again = NULL;
+        _cleanup_free_ char *text = NULL;
+        int k = template_read(r->daemonset, &template);
+
+        if (k < 0)
+                return k;
+        text = json_canonical_text(template, NULL);
+        if (!text)
+                return -ENOMEM;
+        k = render_template(r, text, template, ret);
+        if (k < 0 || ret->status != RENDER_OK || ret->n_volumes == 0)
+                return k;
+        k = template_read(r->daemonset, &again);
+        if (k == 0)
+                k = volumes_fill(r->daemonset, r->options, again, ret);
+        return k == -EEXIST || k == -EFBIG ? refuse_volume(k, ret) : k;
+}
+
+/* What belongs to a pod that can be written. */
+static void forget_pod(Rendered *r) {
+        free(r->bytes);
+        free(r->ports);
+        for (size_t i = 0; i < r->n_volumes; i++) {
+                free(r->volumes[i].name);
+                free(r->volumes[i].dir);
+        }
+        free(r->volumes);
+        r->bytes = NULL;
+        r->ports = NULL;
+        r->volumes = NULL;
+        r->len = r->n_ports = r->n_volumes = 0;
+        r->input[0] = r->revision[0] = r->uid[0] = 0;
 }
 
 int render(const Object *daemonset, const RenderOptions *options, Rendered *ret) {
         _cleanup_(render_done) Render r = { .daemonset = daemonset, .options = options };
         _cleanup_(rendered_done) Rendered rendered = { .status = RENDER_OK };
-        _cleanup_json_ cJSON *template = NULL;
-        int k;
+        int k = render_all(&r, &rendered);
 
-        k = read_template(daemonset, &template);
         if (k < 0)
                 return k;
-        k = render_template(&r, template, &rendered);
-        if (k < 0)
-                return k;
+        if (rendered.status != RENDER_OK)
+                forget_pod(&rendered);
         rendered.warnings = r.warnings;
         r.warnings = (Diags){ 0 };
-        if (rendered.status != RENDER_OK)
-                rendered.revision[0] = rendered.uid[0] = 0;
+        references_merge(&r);
+        rendered.uses = TAKE_PTR(r.uses);
+        rendered.n_uses = r.n_uses;
+        r.n_uses = 0;
         *ret = rendered;
         rendered = (Rendered){ 0 };
         return 0;
 }
 
 void rendered_done(Rendered *r) {
+        forget_pod(r);
         free(r->message);
-        free(r->bytes);
-        free(r->ports);
+        for (size_t i = 0; i < r->n_uses; i++)
+                free(r->uses[i].name);
+        free(r->uses);
         diags_done(&r->warnings);
         *r = (Rendered){ 0 };
 }

@@ -5,12 +5,35 @@
 
 #include "core/manifest.h"
 #include "core/objects.h"
+#include "core/payload.h"
 
 typedef struct RenderOptions {
         const char *node_name;
-        bool secret_env_inline; /* [pods] secret_env = inline */
-        const Objects *objects; /* the set that references are looked up in */
+        bool secret_env_inline;  /* [pods] secret_env = inline */
+        const Objects *objects;  /* the set that references are looked up in */
+        const char *volumes_dir; /* where volumes are materialised: absolute, without a slash at the end */
+        const char *api_server;  /* [pods] api_server, "host:port" or "[v6]:port"; NULL: none */
+        const char *ca_crt;      /* PEM of the cluster's CA, for the token directories; NULL: not known */
+        size_t ca_crt_len;
 } RenderOptions;
+
+/* A volume that is to be materialised before the manifest is written. */
+typedef struct RenderedVolume {
+        char *name; /* of the pod's volume */
+        char *dir;  /* below volumes_dir: "<pod>/<input>/<volume>" */
+        char hash[PAYLOAD_HEX + 1];
+        bool empty; /* it would hold nothing */
+} RenderedVolume;
+
+/* An API object that the DaemonSet uses, for `explain`. */
+typedef struct RenderedUse {
+        ObjectKind kind;
+        char *name;
+        bool env;    /* in the environment: a change of it changes the manifest and restarts the pod */
+        bool mount;  /* in a volume: a change swaps files */
+        bool needed; /* somewhere it is not optional */
+        bool found;
+} RenderedUse;
 
 typedef enum RenderStatus { RENDER_OK, RENDER_WAITING, RENDER_REFUSED } RenderStatus;
 
@@ -25,14 +48,24 @@ typedef struct Rendered {
         char uid[37];
         HostPort *ports;
         size_t n_ports;
+        RenderedVolume *volumes; /* OK only; by the order of the pod's volumes */
+        size_t n_volumes;
+        RenderedUse *uses; /* whatever the status; each object once, by kind and name */
+        size_t n_uses;
         Diags warnings; /* fields that were dropped with a loss, and what to know */
 } Rendered;
 
-/* The input hash alone (cheap: no rendering): first INPUT_HEX digits of SHA-256 over the canonical JSON
+/* Renders a usable DaemonSet. A refusal is a result. 0 or -ENOMEM.
+ *
+ * The input hash is the first INPUT_HEX digits of SHA-256 over the canonical JSON
  *   {"config":{<keys used>},"daemonset":"<namespace>/<name>","template":<spec.template>,"values":{<inlined>}}
- * 0 or -ENOMEM. */
-int render_input(const Object *daemonset, const RenderOptions *options, char ret_input[static INPUT_HEX + 1]);
-
-/* Renders a usable DaemonSet. A refusal is a result. 0 or -ENOMEM. */
+ * Keys used: secret_env where a Secret is in the environment, api_server where it is injected, volumes_dir where
+ * something is materialised. Values: {"ConfigMap <name>":{"<key>":"<value>"},"Secret <name>":{...}} of the environment.
+ */
 int render(const Object *daemonset, const RenderOptions *options, Rendered *ret);
+/* What one of the rendered volumes holds, made anew from the same options: contents are not kept. uid: of the Rendered.
+ * 0, or as payload_make. */
+int render_payload(const Object *daemonset, const RenderOptions *options, const char *volume, const char *uid,
+                   Payload *ret);
+
 void rendered_done(Rendered *r);

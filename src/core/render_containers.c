@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Containers: nearly everything in them is the kubelet's business and kept. What is looked at: the environment's
- * references to API objects, images that need a registry, and what kubelets before 1.35 refuse in a static pod although
- * the API server takes it. */
+/* Containers: nearly everything in them is the kubelet's business and kept. What is looked at: the environment (in
+ * render_env.c), images that need a registry, and what kubelets before 1.35 refuse in a static pod although the API
+ * server takes it. */
 #include "core/render_internal.h"
 
 #define BEFORE_1_35 "kubelets before 1.35 refuse this in a static pod, and the pod then does not run"
@@ -10,102 +10,6 @@ typedef struct Container {
         cJSON *json;
         bool sidecar; /* an init container that keeps running */
 } Container;
-
-/* ---- the environment ---- */
-
-static EnvVerdict env_config_map(Render *r, const cJSON *ref, const Path *path) {
-        return reference_env(r, REFERENCE_CONFIGMAP, json_string(ref, "name"), json_true(ref, "optional"), path);
-}
-
-static EnvVerdict env_secret(Render *r, const cJSON *ref, const Path *path) {
-        return reference_env(r, REFERENCE_SECRET, json_string(ref, "name"), json_true(ref, "optional"), path);
-}
-
-static EnvVerdict env_field(Render *r, const cJSON *ref, const Path *path) {
-        render_field_ref(r, ref, path);
-        return ENV_KEEP;
-}
-
-static EnvVerdict env_file(Render *r, const cJSON *ref, const Path *path) {
-        (void)ref;
-        render_warn(r, path, "needs a kubelet with the feature EnvFiles (on from 1.35)");
-        return ENV_KEEP;
-}
-
-typedef struct EnvSource {
-        const char *field;
-        EnvVerdict (*look)(Render *r, const cJSON *ref, const Path *path);
-} EnvSource;
-
-static const EnvSource value_from[] = {
-        { "configMapKeyRef", env_config_map },
-        { "secretKeyRef", env_secret },
-        { "fieldRef", env_field },
-        { "fileKeyRef", env_file },
-};
-
-static const EnvSource env_from[] = {
-        { "configMapRef", env_config_map },
-        { "secretRef", env_secret },
-};
-
-static EnvVerdict look_at_sources(Render *r, const cJSON *holder, const EnvSource *sources, size_t n,
-                                  const Path *path) {
-        for (size_t i = 0; i < n; i++) {
-                const cJSON *ref = json_get(holder, sources[i].field);
-
-                if (cJSON_IsObject(ref) && sources[i].look(r, ref, PATH_KEY(path, sources[i].field)) == ENV_DROP)
-                        return ENV_DROP;
-        }
-        return ENV_KEEP;
-}
-
-/* The grammar of environment variables' names before it was relaxed. */
-static bool is_strict_env_name(const char *s) {
-        for (const char *c = s; *c; c++) {
-                bool letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || strchr("-._", *c);
-
-                if (!letter && !(c > s && *c >= '0' && *c <= '9'))
-                        return false;
-        }
-        return true;
-}
-
-static void check_env_name(Render *r, const cJSON *item, const char *key, const Path *path) {
-        const char *name = json_string(item, key);
-
-        if (name && !is_strict_env_name(name))
-                render_warn(r, PATH_KEY(path, key), "\"%s\" is a relaxed name: %s", name, BEFORE_1_35);
-}
-
-static void look_at_env(Render *r, const Container *c, cJSON *list, const Path *path) {
-        size_t i = 0;
-
-        (void)c;
-        for (cJSON *item = list->child, *next; item; item = next, i++) {
-                const Path *at = PATH_INDEX(path, i);
-
-                next = item->next;
-                check_env_name(r, item, "name", at);
-                if (look_at_sources(r, json_get(item, "valueFrom"), value_from, ARRAY_SIZE(value_from),
-                                    PATH_KEY(at, "valueFrom")) == ENV_DROP)
-                        cJSON_Delete(cJSON_DetachItemViaPointer(list, item));
-        }
-}
-
-static void look_at_env_from(Render *r, const Container *c, cJSON *list, const Path *path) {
-        size_t i = 0;
-
-        (void)c;
-        for (cJSON *item = list->child, *next; item; item = next, i++) {
-                const Path *at = PATH_INDEX(path, i);
-
-                next = item->next;
-                check_env_name(r, item, "prefix", at);
-                if (look_at_sources(r, item, env_from, ARRAY_SIZE(env_from), at) == ENV_DROP)
-                        cJSON_Delete(cJSON_DetachItemViaPointer(list, item));
-        }
-}
 
 /* ---- what old kubelets refuse ---- */
 
@@ -175,8 +79,6 @@ static const struct {
         int type; /* of the value; others are left alone */
         void (*look)(Render *r, const Container *c, cJSON *value, const Path *path);
 } container_fields[] = {
-        { "env", cJSON_Array, look_at_env },
-        { "envFrom", cJSON_Array, look_at_env_from },
         { "lifecycle", cJSON_Object, look_at_lifecycle },
         { "resizePolicy", cJSON_Array, look_at_resize_policy },
         { "restartPolicy", cJSON_String, look_at_restart_policy },
@@ -184,6 +86,7 @@ static const struct {
 };
 
 static void look_at_container(Render *r, const Container *c, const Path *path) {
+        render_env(r, c->json, path);
         for (size_t i = 0; i < ARRAY_SIZE(container_fields); i++) {
                 cJSON *value = json_get_mutable(c->json, container_fields[i].field);
 
@@ -194,18 +97,39 @@ static void look_at_container(Render *r, const Container *c, const Path *path) {
                      PATH_KEY(path, "imagePullPolicy"));
 }
 
-void render_containers(Render *r, cJSON *list, const Path *path) {
-        size_t i = 0;
+/* No less than what the environment takes in the manifest. */
+static size_t env_size(const cJSON *container) {
+        const cJSON *item;
+        size_t size = 0;
 
-        for (cJSON *item = list->child; item; item = item->next, i++)
-                look_at_container(r, &(Container){ .json = item }, PATH_INDEX(path, i));
+        cJSON_ArrayForEach(item, json_get(container, "env")) size += strlen(str_or_empty(json_string(item, "name"))) +
+                                                                     strlen(str_or_empty(json_string(item, "value")));
+        return size;
+}
+
+/* One small container may take a large environment from an object, and there may be many: what cannot become a manifest
+ * is not made. */
+static void look_at_list(Render *r, cJSON *list, bool init, const Path *path) {
+        size_t i = 0, size = 0;
+
+        for (cJSON *item = list->child; item; item = item->next, i++) {
+                bool sidecar = init && streq(json_string(item, "restartPolicy"), "Always");
+
+                look_at_container(r, &(Container){ .json = item, .sidecar = sidecar }, PATH_INDEX(path, i));
+                size += env_size(item);
+                if (size <= MANIFEST_SIZE_MAX)
+                        continue;
+                render_refuse(r, REASON_TooLarge, path,
+                              "the environment would be larger than %d bytes, the most that a pod in the API can have",
+                              (int)MANIFEST_SIZE_MAX);
+                return;
+        }
+}
+
+void render_containers(Render *r, cJSON *list, const Path *path) {
+        look_at_list(r, list, false, path);
 }
 
 void render_init_containers(Render *r, cJSON *list, const Path *path) {
-        size_t i = 0;
-
-        for (cJSON *item = list->child; item; item = item->next, i++)
-                look_at_container(
-                        r, &(Container){ .json = item, .sidecar = streq(json_string(item, "restartPolicy"), "Always") },
-                        PATH_INDEX(path, i));
+        look_at_list(r, list, true, path);
 }

@@ -158,7 +158,7 @@ static void apply_field(Render *r, const Field *field, cJSON *value) {
 /* ---- what the fields together say ---- */
 
 /* Both names of the field stand for one account; "default" is what a pod without one has. */
-static void warn_of_account(Render *r) {
+static void look_at_account(Render *r) {
         static const char *const names[] = { "serviceAccountName", "serviceAccount" };
 
         for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -169,10 +169,10 @@ static void warn_of_account(Render *r) {
                 if (!streq(account, "default"))
                         render_warn(
                                 r, PATH_KEY(NULL, names[i]),
-                                "a static pod has no ServiceAccount: it gets no token of %s and cannot talk to the API "
-                                "server with it; dropped",
+                                "a static pod has no ServiceAccount: without an API server it gets no token of %s and "
+                                "cannot talk to the API server; dropped",
                                 account);
-                return;
+                break;
         }
 }
 
@@ -199,7 +199,9 @@ static void set_priority(Render *r) {
 }
 
 void render_spec(Render *r) {
-        warn_of_account(r);
+        bool account = account_is_wanted(r->spec);
+
+        look_at_account(r);
         for (cJSON *value = r->spec->child, *next; value; value = next) {
                 const Field *field = field_find(value->string);
 
@@ -207,6 +209,8 @@ void render_spec(Render *r) {
                 if (field)
                         apply_field(r, field, value);
         }
+        if (account)
+                account_mount(r);
         set_tolerations(r);
         set_priority(r);
         put(r, "restartPolicy", cJSON_CreateString("Always"));

@@ -15,22 +15,15 @@ typedef struct Path {
 #define PATH_KEY(parent, name) (&(const Path){ .up = (parent), .key = (name) })
 #define PATH_INDEX(parent, i) (&(const Path){ .up = (parent), .index = (i) })
 
-typedef enum ReferenceKind {
-        REFERENCE_CONFIGMAP,
-        REFERENCE_SECRET,
-        REFERENCE_TOKEN,
-        REFERENCE_KIND_COUNT
-} ReferenceKind;
+enum { MISSING_MAX = 64 }; /* that are noted */
 
-/* An object that the pod cannot start without, in the order found; each object once for each state. */
-typedef struct Reference {
-        ReferenceKind kind;
-        const char *name; /* borrowed from the pod's tree; "" for a token */
-        char *path;       /* of its first use, from the pod's spec: "volumes[1].configMap" */
-        bool env;         /* used in the environment, else mounted */
-        bool present;
-        bool optional;
-} Reference;
+/* An object, or a key of it, that is missing and that the pod cannot start without; each once, in the order found. */
+typedef struct Missing {
+        ObjectKind kind;  /* OBJECT_CONFIGMAP or OBJECT_SECRET */
+        char *name, *key; /* key NULL: the whole object */
+        Reason unusable;  /* it is there, but Invalid or DefinedTwice; else None */
+        char *path;       /* of its first use: "spec.template.spec.volumes[1].configMap" */
+} Missing;
 
 typedef struct Render {
         const Object *daemonset;
@@ -42,8 +35,15 @@ typedef struct Render {
         Buf refusals;
         size_t n_refusals;
 
-        Reference *references;
-        size_t n_references, cap_references;
+        Missing *missing;
+        size_t n_missing, cap_missing;
+        RenderedUse *uses;
+        size_t n_uses, cap_uses;
+
+        size_t mounted;       /* bytes of objects in volumes, each as often as it is mounted */
+        cJSON *values;        /* inlined into the environment, for the input hash; NULL: none yet */
+        bool secret_env;      /* a Secret is used in the environment */
+        bool uses_api_server; /* it was injected */
 
         Diags warnings;
         bool failed; /* out of memory */
@@ -77,21 +77,42 @@ void render_field_ref(Render *r, const cJSON *field_ref, const Path *path);
 /* Image and pull policy that need a registry at each start. policy: NULL where absent. */
 void render_image(Render *r, const char *image, const char *policy, const Path *image_path, const Path *policy_path);
 
-/* ---- references to API objects ---- */
+/* The environment of one container: env and envFrom become plain values (render_env.c). */
+void render_env(Render *r, cJSON *container, const Path *path);
 
-typedef enum EnvVerdict { ENV_KEEP, ENV_DROP } EnvVerdict;
+/* The canonical template of a DaemonSet as a tree; an empty one where there is none. 0 or -ENOMEM. */
+int template_read(const Object *daemonset, cJSON **ret);
 
-/* A mounted object. */
-void reference_volume(Render *r, ReferenceKind kind, const char *name, bool optional, const Path *path);
+/* "<name>-<node>" as the kubelet calls the pod, or NULL (out of memory). */
+char *pod_full_name(const Object *daemonset, const RenderOptions *options);
 
-/* An object in the environment. ENV_DROP: it is optional and absent, so the entry goes, as in Kubernetes. */
-EnvVerdict reference_env(Render *r, ReferenceKind kind, const char *name, bool optional, const Path *path);
+/* ---- volumes that are materialised (render_place.c) ---- */
 
-/* Whether the environment of any container refers to a Secret: then the configuration is part of the input. */
-bool spec_has_secret_env(const cJSON *spec);
+/* Whether the pod gets the directory of a ServiceAccount's token; adds volume and mounts. */
+bool account_is_wanted(const cJSON *spec);
+void account_mount(Render *r);
 
-/* RENDER_OK if nothing is waited for; else the reason and what for. The message is given to the caller, NULL when out
- * of memory. */
+bool spec_materialises(const cJSON *spec);
+
+/* Once the input is known: makes hostPath volumes of them, and every mount of them read-only. 0 or -ENOMEM. */
+int volumes_place(Render *r, const char *input, Rendered *ret);
+
+/* Once the uid is known: what they hold. 0, or as payload_make: -ENOMEM, -EEXIST, -EFBIG. */
+int volumes_fill(const Object *daemonset, const RenderOptions *options, const cJSON *template, Rendered *ret);
+
+/* ---- references to API objects (render_refs.c) ---- */
+
+/* The object, or NULL: then it is noted as missing unless it is optional. Either way it is noted as used. */
+const Object *reference_find(Render *r, ObjectKind kind, const char *name, bool optional, bool env, const Path *path);
+
+/* The object is there, a key that is not optional is not. */
+void reference_no_key(Render *r, ObjectKind kind, const char *name, const char *key, const Path *path);
+
+/* RENDER_OK if nothing is missing; else the reason and what for. The message is given to the caller, NULL when out of
+ * memory. */
 RenderStatus references_judge(const Render *r, Reason *ret_reason, char **ret_message);
+
+/* Each object that is used once, sorted. Once all are known. */
+void references_merge(Render *r);
 
 void references_done(Render *r);

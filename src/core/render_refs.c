@@ -1,153 +1,187 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* API objects that the pod refers to: which are used, and which are missing. */
 #include "core/render_internal.h"
 
 #include <errno.h>
 
-enum {
-        NAMED_MAX = 3,  /* references that a message spells out */
-        LOOK_BACK = 16, /* how far back the same object is looked for, so that a huge pod costs no square */
-};
+enum { NAMED_MAX = 3 }; /* what is missing, as far as a message spells it out */
 
-static const struct {
-        const char *word;
-        Reason waiting;
-        ObjectKind object;
-} kinds[REFERENCE_KIND_COUNT] = {
-        [REFERENCE_CONFIGMAP] = { "ConfigMap", REASON_WaitingForConfigMap, OBJECT_CONFIGMAP },
-        [REFERENCE_SECRET] = { "Secret", REASON_WaitingForSecret, OBJECT_SECRET },
-        [REFERENCE_TOKEN] = { "ServiceAccount token", REASON_WaitingForToken, OBJECT_SECRET },
-};
-
-static bool is_present(const Render *r, ReferenceKind kind, const char *name) {
-        return kind != REFERENCE_TOKEN && r->options->objects &&
-               objects_find(r->options->objects, kinds[kind].object, r->daemonset->namespace, name);
+static const char *kind_word(ObjectKind kind) {
+        return kind == OBJECT_SECRET ? "Secret" : "ConfigMap";
 }
 
-static bool is_known(const Render *r, const Reference *new) {
-        size_t first = r->n_references > LOOK_BACK ? r->n_references - LOOK_BACK : 0;
+/* ---- what is used ---- */
 
-        for (size_t i = first; i < r->n_references; i++) {
-                const Reference *old = &r->references[i];
+/* Appended, and merged once at the end: a template may refer to very many. */
+static RenderedUse *add_use(Render *r, ObjectKind kind, const char *name) {
+        RenderedUse *use;
 
-                if (old->kind == new->kind && old->optional == new->optional &&
-                    old->env == new->env &&streq(old->name, new->name))
+        if (!ARRAY_GROW(r->uses, r->n_uses, r->cap_uses))
+                return NULL;
+        use = &r->uses[r->n_uses];
+        *use = (RenderedUse){ .kind = kind, .name = strdup(name) };
+        if (!use->name)
+                return NULL;
+        r->n_uses++;
+        return use;
+}
+
+static int compare_uses(const void *a, const void *b) {
+        const RenderedUse *x = a, *y = b;
+        int order = (x->kind > y->kind) - (x->kind < y->kind);
+
+        return order ? order : strcmp(x->name, y->name);
+}
+
+void references_merge(Render *r) {
+        size_t n = 0;
+
+        if (r->n_uses > 1)
+                qsort(r->uses, r->n_uses, sizeof(*r->uses), compare_uses);
+        for (size_t i = 0; i < r->n_uses; i++) {
+                RenderedUse *use = &r->uses[i], *last = n ? &r->uses[n - 1] : NULL;
+
+                if (!last || compare_uses(last, use) != 0) {
+                        r->uses[n++] = *use;
+                        continue;
+                }
+                last->env |= use->env;
+                last->mount |= use->mount;
+                last->needed |= use->needed;
+                free(use->name);
+        }
+        r->n_uses = n;
+}
+
+/* ---- what is missing ---- */
+
+static bool is_known(const Render *r, ObjectKind kind, const char *name, const char *key) {
+        for (size_t i = 0; i < r->n_missing; i++) {
+                const Missing *m = &r->missing[i];
+
+                if (m->kind == kind && streq(m->name, name) && (m->key == key || streq(m->key, key)))
                         return true;
         }
         return false;
 }
 
-static void add(Render *r, Reference new, const Path *path) {
-        _cleanup_buf_ Buf text = BUF_INIT;
+static void missing_done(Missing *m) {
+        free(m->name);
+        free(m->key);
+        free(m->path);
+}
 
-        if (is_known(r, &new))
+/* Why an object that is there does not count. */
+static Reason unusable_reason(const Render *r, ObjectKind kind, const char *name) {
+        const Objects *objects = r->options->objects;
+
+        for (size_t i = 0; objects && i < objects->n_objects; i++) {
+                const Object *o = &objects->objects[i];
+
+                if (o->kind == kind && streq(o->namespace, r->daemonset->namespace) && streq(o->name, name))
+                        return o->reason;
+        }
+        return REASON_None;
+}
+
+static void add_missing(Render *r, ObjectKind kind, const char *name, const char *key, const Path *path) {
+        _cleanup_buf_ Buf text = BUF_INIT;
+        Missing m;
+
+        /* A pod that lacks so much is not made better by a longer list, and a long list costs a square. */
+        if (r->n_missing >= MISSING_MAX || is_known(r, kind, name, key))
                 return;
         path_text(path, &text);
-        new.path = buf_take(&text, NULL);
-        if (!new.path || !ARRAY_GROW(r->references, r->n_references, r->cap_references)) {
-                free(new.path);
+        m = (Missing){ .kind = kind, .name = strdup(name), .path = buf_take(&text, NULL) };
+        if (key)
+                m.key = strdup(key);
+        else
+                m.unusable = unusable_reason(r, kind, name);
+        if (!m.name || !m.path || (key && !m.key) || !ARRAY_GROW(r->missing, r->n_missing, r->cap_missing)) {
+                missing_done(&m);
                 r->failed = true;
                 return;
         }
-        r->references[r->n_references++] = new;
+        r->missing[r->n_missing++] = m;
 }
 
-void reference_volume(Render *r, ReferenceKind kind, const char *name, bool optional, const Path *path) {
-        add(r,
-            (Reference){
-                    .kind = kind,
-                    .name = str_or_empty(name),
-                    .present = is_present(r, kind, str_or_empty(name)),
-                    .optional = optional,
-            },
-            path);
-}
+const Object *reference_find(Render *r, ObjectKind kind, const char *name, bool optional, bool env, const Path *path) {
+        const Object *o = NULL;
+        RenderedUse *use = add_use(r, kind, str_or_empty(name));
 
-EnvVerdict reference_env(Render *r, ReferenceKind kind, const char *name, bool optional, const Path *path) {
-        bool present = is_present(r, kind, str_or_empty(name));
-
-        if (optional && !present)
-                return ENV_DROP;
-        if (kind == REFERENCE_SECRET && !r->options->secret_env_inline) {
-                render_refuse(r, REASON_SecretInEnv, path,
-                              "Secret %s/%s would be readable to everyone who may read pods, through the mirror pod; "
-                              "mount it as a volume, or set secret_env = inline in [pods]",
-                              r->daemonset->namespace, str_or_empty(name));
-                return ENV_KEEP;
+        if (r->options->objects)
+                o = objects_find(r->options->objects, kind, r->daemonset->namespace, str_or_empty(name));
+        /* One that is there but does not count would be taken away from a pod that has it. */
+        if (!o && (!optional || unusable_reason(r, kind, str_or_empty(name)) != REASON_None))
+                add_missing(r, kind, str_or_empty(name), NULL, path);
+        if (!use) {
+                r->failed = true;
+                return o;
         }
-        add(r,
-            (Reference){
-                    .kind = kind, .name = str_or_empty(name), .env = true, .present = present, .optional = optional },
-            path);
-        return ENV_KEEP;
+        use->env = env;
+        use->mount = !env;
+        use->needed = !optional;
+        use->found = o != NULL;
+        return o;
 }
 
-static bool container_has_secret_env(const cJSON *container) {
-        const cJSON *item;
-
-        cJSON_ArrayForEach(item, json_get(container, "env")) if (cJSON_IsObject(json_get(json_get(item, "valueFrom"),
-                                                                                         "secretKeyRef"))) return true;
-        cJSON_ArrayForEach(item,
-                           json_get(container, "envFrom")) if (cJSON_IsObject(json_get(item, "secretRef"))) return true;
-        return false;
+void reference_no_key(Render *r, ObjectKind kind, const char *name, const char *key, const Path *path) {
+        add_missing(r, kind, name, str_or_empty(key), path);
 }
 
-bool spec_has_secret_env(const cJSON *spec) {
-        static const char *const lists[] = { "containers", "initContainers" };
+/* ---- the verdict ---- */
 
-        for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
-                const cJSON *container;
+static void missing_text(const Render *r, const Missing *m, Buf *out) {
+        const char *path = m->path + strlen("spec.template.spec.");
 
-                cJSON_ArrayForEach(container,
-                                   json_get(spec, lists[i])) if (container_has_secret_env(container)) return true;
-        }
-        return false;
-}
-
-static void reference_text(const Render *r, const Reference *ref, Buf *out) {
-        const char *path = ref->path + strlen("spec.template.spec.");
-
-        if (ref->kind == REFERENCE_TOKEN) {
-                buf_printf(out, "a ServiceAccount token cannot be made without an API server (%s)", path);
-                return;
-        }
-        buf_printf(out, "%s%s %s/%s %s (%s)", ref->optional ? "optional " : "", kinds[ref->kind].word,
-                   r->daemonset->namespace, ref->name,
-                   !ref->present && !ref->optional ? "is missing"
-                   : ref->env                      ? "cannot be put into the environment by this version"
-                                                   : "cannot be mounted by this version",
-                   path);
+        buf_printf(out, "%s %s/%s ", kind_word(m->kind), r->daemonset->namespace, m->name);
+        if (m->key)
+                buf_printf(out, "has no key %s", m->key);
+        else
+                buf_str(out, m->unusable == REASON_DefinedTwice ? "is defined twice, differently"
+                             : m->unusable                      ? "is invalid"
+                                                                : "is missing");
+        buf_printf(out, " (%s)", path);
 }
 
 RenderStatus references_judge(const Render *r, Reason *ret_reason, char **ret_message) {
+        static const struct {
+                ObjectKind kind;
+                Reason reason;
+        } order[] = { { OBJECT_CONFIGMAP, REASON_WaitingForConfigMap }, { OBJECT_SECRET, REASON_WaitingForSecret } };
         _cleanup_buf_ Buf text = BUF_INIT;
         Reason reason = REASON_None;
         size_t named = 0;
 
-        if (r->n_references == 0)
-                return RENDER_OK;
-        for (ReferenceKind kind = 0; kind < REFERENCE_KIND_COUNT; kind++)
-                for (size_t i = 0; i < r->n_references; i++) {
-                        if (r->references[i].kind != kind)
+        for (size_t k = 0; k < ARRAY_SIZE(order); k++)
+                for (size_t i = 0; i < r->n_missing; i++) {
+                        if (r->missing[i].kind != order[k].kind)
                                 continue;
                         if (reason == REASON_None)
-                                reason = kinds[kind].waiting;
+                                reason = order[k].reason;
                         if (named == NAMED_MAX)
                                 continue;
                         if (named++)
                                 buf_str(&text, "; ");
-                        reference_text(r, &r->references[i], &text);
+                        missing_text(r, &r->missing[i], &text);
                 }
-        if (r->n_references > named)
-                buf_printf(&text, "; and %zu more", r->n_references - named);
+        if (reason == REASON_None)
+                return RENDER_OK;
+        if (r->n_missing > named)
+                buf_printf(&text, "; and %zu more", r->n_missing - named);
         *ret_reason = reason;
         *ret_message = buf_take(&text, NULL);
         return RENDER_WAITING;
 }
 
 void references_done(Render *r) {
-        for (size_t i = 0; i < r->n_references; i++)
-                free(r->references[i].path);
-        free(r->references);
-        r->references = NULL;
-        r->n_references = r->cap_references = 0;
+        for (size_t i = 0; i < r->n_missing; i++)
+                missing_done(&r->missing[i]);
+        free(r->missing);
+        for (size_t i = 0; i < r->n_uses; i++)
+                free(r->uses[i].name);
+        free(r->uses);
+        r->missing = NULL;
+        r->uses = NULL;
+        r->n_missing = r->cap_missing = r->n_uses = r->cap_uses = 0;
 }

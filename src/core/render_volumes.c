@@ -3,6 +3,8 @@
  * refer to an object of the API. */
 #include "core/render_internal.h"
 
+#include <errno.h>
+
 typedef enum VolumeAction {
         VOLUME_KEEP,
         VOLUME_KEEP_NO_SECRET, /* kept unless it has a secretRef */
@@ -15,23 +17,82 @@ typedef enum VolumeAction {
 #define NO_LONGER "kubelets of today cannot mount this kind, and the pod then does not start"
 #define NOT_FROM(version) "kubelets from " version " on cannot mount this kind, and the pod then does not start"
 
-/* ---- references ---- */
+/* ---- objects and their keys ---- */
+
+static int compare_keys(const void *a, const void *b) {
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The keys of both maps, sorted; borrowed from the object. NULL: out of memory. */
+static const char **sorted_keys(const cJSON *object, size_t *ret_n) {
+        const cJSON *data = json_get(object, "data"), *binary = json_get(object, "binaryData"), *item;
+        const char **keys = calloc((size_t)cJSON_GetArraySize(data) + (size_t)cJSON_GetArraySize(binary) + 1,
+                                   sizeof(*keys));
+        size_t n = 0;
+
+        if (!keys)
+                return NULL;
+        cJSON_ArrayForEach(item, data) keys[n++] = item->string;
+        cJSON_ArrayForEach(item, binary) keys[n++] = item->string;
+        qsort(keys, n, sizeof(*keys), compare_keys);
+        *ret_n = n;
+        return keys;
+}
+
+/* Every key that the items name has to be there. */
+static void look_at_items(Render *r, ObjectKind kind, const Object *o, const cJSON *source, const Path *path) {
+        const Path *items = PATH_KEY(path, "items");
+        _cleanup_json_ cJSON *object = NULL;
+        _cleanup_free_ const char **keys = NULL;
+        const cJSON *item;
+        size_t i = 0, n;
+
+        if (!value_is_set(json_get(source, "items")) || json_true(source, "optional"))
+                return;
+        if (json_parse(o->bytes, o->len, (Place){ 0 }, NULL, NULL, &object, NULL, NULL, NULL) == 0)
+                keys = sorted_keys(object, &n);
+        if (!keys) {
+                r->failed = true;
+                return;
+        }
+        cJSON_ArrayForEach(item, json_get(source, "items")) {
+                const char *key = str_or_empty(json_string(item, "key"));
+                const Path *at = PATH_INDEX(items, i++);
+
+                if (!bsearch(&key, keys, n, sizeof(*keys), compare_keys))
+                        reference_no_key(r, kind, o->name, key, PATH_KEY(at, "key"));
+        }
+}
+
+static void look_at_object(Render *r, ObjectKind kind, const char *name, const cJSON *source, const Path *path) {
+        const Object *o = reference_find(r, kind, name, json_true(source, "optional"), false, path);
+
+        if (!o)
+                return;
+        /* Each is read for each volume: a small template must not ask for hours of it. */
+        r->mounted += o->len;
+        if (r->mounted > PAYLOAD_SIZE_MAX)
+                render_refuse(r, REASON_TooLarge, path,
+                              "the objects of all volumes take more than 64 MiB; mount fewer");
+        else
+                look_at_items(r, kind, o, source, path);
+}
 
 static void look_at_config_map(Render *r, cJSON *source, const Path *path) {
-        reference_volume(r, REFERENCE_CONFIGMAP, json_string(source, "name"), json_true(source, "optional"), path);
+        look_at_object(r, OBJECT_CONFIGMAP, json_string(source, "name"), source, path);
 }
 
 static void look_at_secret(Render *r, cJSON *source, const Path *path) {
-        reference_volume(r, REFERENCE_SECRET, json_string(source, "secretName"), json_true(source, "optional"), path);
+        look_at_object(r, OBJECT_SECRET, json_string(source, "secretName"), source, path);
 }
 
 static void look_at_projected_secret(Render *r, cJSON *source, const Path *path) {
-        reference_volume(r, REFERENCE_SECRET, json_string(source, "name"), json_true(source, "optional"), path);
+        look_at_object(r, OBJECT_SECRET, json_string(source, "name"), source, path);
 }
 
 static void look_at_token(Render *r, cJSON *source, const Path *path) {
         (void)source;
-        reference_volume(r, REFERENCE_TOKEN, NULL, false, path);
+        render_warn(r, path, "no token can be made without an API server; its file is missing until there is one");
 }
 
 static void look_at_downward_api(Render *r, cJSON *source, const Path *path) {
@@ -43,6 +104,28 @@ static void look_at_downward_api(Render *r, cJSON *source, const Path *path) {
                 const Path *at = PATH_INDEX(items, i++);
 
                 render_field_ref(r, json_get(item, "fieldRef"), PATH_KEY(at, "fieldRef"));
+        }
+}
+
+/* Beside other sources the agent has to write the files itself. */
+static void look_at_projected_downward_api(Render *r, cJSON *source, const Path *path) {
+        const PayloadFacts facts = { .namespace = r->daemonset->namespace, .pod_name = r->daemonset->name, .uid = "" };
+        const Path *items = PATH_KEY(path, "items");
+        const cJSON *item;
+        size_t i = 0;
+
+        look_at_downward_api(r, source, path);
+        cJSON_ArrayForEach(item, json_get(source, "items")) {
+                const Path *at = PATH_INDEX(items, i++);
+                _cleanup_free_ char *text = NULL;
+                int k = payload_downward(&facts, item, &text);
+
+                if (k == -EOPNOTSUPP)
+                        render_refuse(r, REASON_UnsupportedVolume, at,
+                                      "only the kubelet knows this, and it cannot be asked beside other sources in one "
+                                      "volume; give it a downwardAPI volume of its own");
+                else if (k < 0)
+                        r->failed = true;
         }
 }
 
@@ -66,7 +149,7 @@ static const VolumeKind projected_kinds[] = {
           "the host and use a hostPath volume",
           NULL },
         { "configMap", VOLUME_LOOK, NULL, look_at_config_map },
-        { "downwardAPI", VOLUME_LOOK, NULL, look_at_downward_api },
+        { "downwardAPI", VOLUME_LOOK, NULL, look_at_projected_downward_api },
         { "podCertificate", VOLUME_REFUSE,
           "a pod certificate is signed by the API server; put a certificate on the host "
           "and use a hostPath volume",
@@ -158,13 +241,34 @@ static void look_at_kinds(Render *r, const VolumeKind *kinds, size_t n, cJSON *h
         }
 }
 
+/* With nothing but the downward API the volume is the kubelet's. */
+static bool is_kubelets(const cJSON *projected) {
+        const cJSON *source;
+
+        cJSON_ArrayForEach(source, json_get(projected, "sources")) {
+                const cJSON *kind;
+
+                cJSON_ArrayForEach(kind,
+                                   source) if (value_is_set(kind) && !streq(kind->string, "downwardAPI")) return false;
+        }
+        return true;
+}
+
 static void look_at_projected(Render *r, cJSON *source, const Path *path) {
         const Path *sources = PATH_KEY(path, "sources");
+        bool kubelets = is_kubelets(source);
         cJSON *item;
         size_t i = 0;
 
-        cJSON_ArrayForEach(item, json_get_mutable(source, "sources"))
-                look_at_kinds(r, projected_kinds, ARRAY_SIZE(projected_kinds), item, PATH_INDEX(sources, i++));
+        cJSON_ArrayForEach(item, json_get_mutable(source, "sources")) {
+                const Path *at = PATH_INDEX(sources, i++);
+                cJSON *downward = kubelets ? json_get_mutable(item, "downwardAPI") : NULL;
+
+                if (downward)
+                        look_at_downward_api(r, downward, PATH_KEY(at, "downwardAPI"));
+                else
+                        look_at_kinds(r, projected_kinds, ARRAY_SIZE(projected_kinds), item, at);
+        }
 }
 
 void render_volumes(Render *r, cJSON *list, const Path *path) {

@@ -74,6 +74,10 @@ const char *store_node_name(const Store *s);
 /* The manifest directory that was last written to, given to the caller; NULL if that is not known. 0 or -ENOMEM. */
 int store_last_manifest_dir(const char *state_dir, char **ret);
 
+/* The last good local objects, for whoever only looks, with neither lock nor store; *ret is NULL where they cannot be
+ * read. 0 or -ENOMEM. */
+int store_peek_sources(const char *state_dir, char **ret, size_t *ret_len);
+
 /* Remembers the node's name. Writes only if it changed. */
 int store_set_node_name(Store *s, const char *name, Err *err);
 

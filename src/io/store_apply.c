@@ -136,6 +136,10 @@ static void prepare(Apply *a) {
                 const PlanStep *step = &a->plan->steps[i];
                 Err step_why = { 0 };
 
+                if (step->failure) {
+                        a->progress[i] = FAILED;
+                        continue;
+                }
                 r = 0;
                 if (writes(step))
                         r = prepare_write(a, i, &step_why);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Leaving a former manifest directory: when the configuration names another, ours go from the old one after the new
- * ones stand. And which directory that was, for whoever has to know before the store can be opened. */
+ * ones stand. And what can be known of the state before a store is open. */
 #include "io/store_internal.h"
 
 #include <errno.h>
@@ -93,4 +93,16 @@ int store_last_manifest_dir(const char *state_dir, char **ret) {
         *ret = TAKE_PTR(index.manifest_dir);
         index_done(&index);
         return 0;
+}
+
+int store_peek_sources(const char *state_dir, char **ret, size_t *ret_len) {
+        _cleanup_fd_ int fd = file_open_at(AT_FDCWD, state_dir, O_RDONLY | O_DIRECTORY, 0);
+        int r = fd < 0 ? fd
+                       : file_read(fd, SOURCES_FILE, STATE_FILE_MAX, (FileTrust){ .check = true }, ret, ret_len, NULL);
+
+        if (r < 0) {
+                *ret = NULL;
+                *ret_len = 0;
+        }
+        return r == -ENOMEM ? r : 0;
 }

@@ -19,6 +19,7 @@ static void tombstone_done(PlanTombstone *t) {
         free_const(t->namespace);
         free_const(t->name);
         free_const(t->uid);
+        free_const(t->input);
         free_const(t->ports);
 }
 
@@ -103,10 +104,12 @@ static int tombstone_copy(const PlanTombstone *from, PlanTombstone *ret) {
         made.namespace = strdup(from->namespace);
         made.name = strdup(from->name);
         made.uid = strdup(from->uid);
+        if (from->input)
+                made.input = strdup(from->input);
         if (from->n_ports)
                 ports = malloc(from->n_ports * sizeof(*ports));
         made.ports = ports;
-        if (!made.namespace || !made.name || !made.uid || (from->n_ports && !ports)) {
+        if (!made.namespace || !made.name || !made.uid || (from->input && !made.input) || (from->n_ports && !ports)) {
                 tombstone_done(&made);
                 return -ENOMEM;
         }
@@ -207,7 +210,8 @@ static int parse_tombstone(const cJSON *json, Index *index) {
         const cJSON *ports = json_get(json, "ports");
         PlanTombstone t = { .namespace = json_string(json, "namespace"),
                             .name = json_string(json, "name"),
-                            .uid = json_string(json, "uid") };
+                            .uid = json_string(json, "uid"),
+                            .input = json_string(json, "input") };
         _cleanup_free_ HostPort *made = NULL;
         int n = cJSON_GetArraySize(ports);
 
@@ -302,6 +306,7 @@ static cJSON *tombstone_tree(const PlanTombstone *t) {
                         return NULL;
         if (!json_add(made, "ports", TAKE_PTR(ports)) || !json_add_string(made, "namespace", t->namespace) ||
             !json_add_string(made, "name", t->name) || !json_add_string(made, "uid", t->uid) ||
+            (t->input && !json_add_string(made, "input", t->input)) ||
             !json_add(made, "removedAt", json_new_int(t->removed_at)) ||
             !json_add(made, "grace", json_new_int(t->grace)))
                 return NULL;

@@ -36,6 +36,7 @@ int store_bury(Store *s, const PlanStep *step, int64_t now) {
                         r = index_add_tombstone(&s->index, &(PlanTombstone){ .namespace = m.namespace,
                                                                              .name = m.name,
                                                                              .uid = m.uid,
+                                                                             .input = m.input,
                                                                              .ports = m.ports,
                                                                              .n_ports = m.n_ports,
                                                                              .removed_at = now,

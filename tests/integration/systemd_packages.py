@@ -132,10 +132,14 @@ def installing_again_goes_on_as_before():
 def purging_leaves_what_is_not_ours():
     inode_before = inode()
     write(CONF / "daemonlet.conf.d/own.conf", "[node]\n")
+    mounted = pathlib.Path("/var/lib/daemonlet/volumes/kube-system_one/input/config")
+    mounted.mkdir(parents=True)
     out = dpkg("-P", "daemonlet")
     assert "daemonlet purge" in out and "daemonsets.d stay" in out, out
     assert main_pid() == 0 and stands("one") and inode() == inode_before
-    assert not ENABLED.is_symlink() and not pathlib.Path("/var/lib/daemonlet").exists()
+    assert not ENABLED.is_symlink() and mounted.is_dir()
+    assert os.listdir("/var/lib/daemonlet") == ["volumes"]
+    shutil.rmtree("/var/lib/daemonlet")
     assert sorted(os.listdir(CONF)) == ["daemonsets.d"]
     assert sorted(os.listdir(CONF / "daemonsets.d")) == ["one.json", "two.json"]
     shutil.rmtree(CONF / "daemonsets.d")

@@ -394,7 +394,7 @@ class Demo(Host):
         p = subprocess.run([SRC / "conf" / "demo.sh", DAEMONLET, SRC / "conf" / "examples", self.dir / "demo"],
                            capture_output=True, text=True, umask=0o002)
         self.assertEqual(p.returncode, 0, p.stderr)
-        for word in ("route-agent", "node-metrics", "ssd-monitor", "NodeSelectorMismatch", "WaitingForConfigMap",
+        for word in ("route-agent", "node-metrics", "ssd-monitor", "NodeSelectorMismatch", "log-shipper   Written",
                      "UnsupportedVolume", "daemonlet_kube-system_route-agent.json"):
             self.assertIn(word, p.stdout)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An independent look at a pod: whether it refers to an object of the API, by the rule with which kubelets from 1.34 on
- * refuse static pods. Written without the renderer's tables, so that a hole in them shows. */
+ * refuse static pods (HasAPIObjectReference). Written without the renderer's tables, so that a hole in them shows. */
 #pragma once
 
 #include "core/json.h"
@@ -20,20 +20,50 @@ static inline const char *apiref_any_member(const cJSON *tree, const char *const
         return NULL;
 }
 
-/* The first reference to the API in a pod's spec, or NULL. */
+/* Of a projected volume only the downward API is the kubelet's own. */
+static inline const char *apiref_source(const cJSON *projected) {
+        const cJSON *source, *kind;
+
+        cJSON_ArrayForEach(source, json_get(projected, "sources")) {
+                cJSON_ArrayForEach(kind, source) {
+                        if (!streq(kind->string, "downwardAPI"))
+                                return kind->string;
+                }
+        }
+        return NULL;
+}
+
+static inline const char *apiref_volume(const cJSON *volume) {
+        static const char *const kinds[] = { "azureFile", "configMap", "csi",
+                                             "ephemeral", "glusterfs", "persistentVolumeClaim",
+                                             "secret" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+                if (json_get(volume, kinds[i]))
+                        return kinds[i];
+        return apiref_source(json_get(volume, "projected"));
+}
+
+/* The first reference to the API in a pod's spec, or NULL. secretRef: of envFrom, and of the volumes cephfs, cinder,
+ * flexVolume, iscsi, rbd, scaleIO and storageos. */
 static inline const char *apiref_find(const cJSON *spec) {
-        static const char *const anywhere[] = { "secretRef",    "secretKeyRef",   "configMapKeyRef",
-                                                "configMapRef", "resourceClaims", NULL };
-        static const char *const in_spec[] = { "serviceAccountName", "serviceAccount", "imagePullSecrets" };
-        static const char *const in_volumes[] = {
-                "configMap", "secret",    "persistentVolumeClaim", "ephemeral",          "csi",
-                "azureFile", "glusterfs", "serviceAccountToken",   "clusterTrustBundle", "podCertificate",
-                NULL
-        };
+        static const char *const anywhere[] = { "configMapKeyRef",
+                                                "configMapRef",
+                                                "nodePublishSecretRef",
+                                                "resourceClaims",
+                                                "secretKeyRef",
+                                                "secretRef",
+                                                NULL };
+        static const char *const in_spec[] = { "imagePullSecrets", "serviceAccount", "serviceAccountName" };
         const char *found = apiref_any_member(spec, anywhere);
+        const cJSON *volume;
 
         for (size_t i = 0; !found && i < ARRAY_SIZE(in_spec); i++)
                 if (json_get(spec, in_spec[i]))
                         found = in_spec[i];
-        return found ? found : apiref_any_member(json_get(spec, "volumes"), in_volumes);
+        cJSON_ArrayForEach(volume, json_get(spec, "volumes")) {
+                if (!found)
+                        found = apiref_volume(volume);
+        }
+        return found;
 }

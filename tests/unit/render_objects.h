@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Objects for the tests of the renderer, made by hand: the renderer must cope with more than validation lets through.
- */
+/* Objects for the tests of the renderer. DaemonSets are made by hand: the renderer must cope with more than validation
+ * lets through. */
 #pragma once
 
 #include "core/render.h"
 #include "test.h"
+
+#define VOLUMES_DIR "/var/lib/daemonlet/volumes"
 
 static inline cJSON *parse(const char *text) {
         cJSON *tree = NULL;
@@ -52,24 +54,27 @@ static inline char *template_bytes(const char *metadata, const char *spec, const
         return canonical(buf_text(&text));
 }
 
+/* A set of objects from YAML. */
+static inline void read_set(const char *text, Objects *ret) {
+        *ret = (Objects){ 0 };
+        assert_int_equal(objects_read(ret, "objects.yaml", text, strlen(text), false), 0);
+        if (ret->files[0].unreadable)
+                fail_msg("%s: %s", text, ret->files[0].error);
+        assert_int_equal(objects_finish(ret), 0);
+}
+
 /* The objects that references of the rows find. */
 static inline Objects *known_objects(void) {
-        static Object objects[] = {
-                { .kind = OBJECT_CONFIGMAP, .namespace = (char *)(uintptr_t) "kube-system", .same_as = 0 },
-                { .kind = OBJECT_SECRET, .namespace = (char *)(uintptr_t) "kube-system", .same_as = 1 },
-                { .kind = OBJECT_CONFIGMAP, .namespace = (char *)(uintptr_t) "other", .same_as = 2 },
-        };
-        static Objects set = { .objects = objects, .n_objects = ARRAY_SIZE(objects) };
+        static Objects set;
 
-        objects[0].name = objects[1].name = (char *)(uintptr_t) "here";
-        objects[2].name = (char *)(uintptr_t) "elsewhere";
-        for (size_t i = 0; i < ARRAY_SIZE(objects); i++) {
-                objects[i].bytes = (char *)(uintptr_t) "{}";
-                objects[i].len = 2;
+        if (set.n_objects == 0) {
+                _cleanup_free_ char *text = test_read("cases/render/objects.yaml", NULL);
+
+                read_set(text, &set);
         }
         return &set;
 }
 
 static inline RenderOptions options(void) {
-        return (RenderOptions){ .node_name = "node-1", .objects = known_objects() };
+        return (RenderOptions){ .node_name = "node-1", .objects = known_objects(), .volumes_dir = VOLUMES_DIR };
 }

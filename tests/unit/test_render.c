@@ -15,10 +15,12 @@ typedef struct Row {
         const char *warning;
         const char *reason;
         const char *message;
-        const char *secret_env;
+        const char *secret_env, *api_server;
+        const char *files, *uses;
 } Row;
 
 #define THE_SAME "the same"
+#define CA "the CA's PEM"
 
 /* ---- the rows ---- */
 
@@ -47,10 +49,29 @@ static void check_warning(const Rendered *got, const char *want) {
                 fail_msg("warning \"%s\" instead of \"%s\"", buf_text(&text), want);
 }
 
-static void check_members(cJSON *got, const char *want, const char *given) {
+/* The text with a word in place of what differs from pod to pod. */
+static char *put_word(char *text, const char *of, const char *word) {
+        _cleanup_buf_ Buf out = BUF_INIT;
+        const char *from = text;
+
+        assert_non_null(text);
+        for (const char *at; *of && (at = strstr(from, of)); from = at + strlen(of)) {
+                buf_add(&out, from, (size_t)(at - from));
+                buf_str(&out, word);
+        }
+        buf_str(&out, from);
+        free(text);
+        return buf_take(&out, NULL);
+}
+
+/* The pod's own directory of volumes is VOLUMES. */
+static void check_members(cJSON *got, const char *want, const char *given, const char *input) {
         _cleanup_buf_ Buf text = BUF_INIT;
         _cleanup_free_ char *expected = NULL, *seen = json_canonical_text(got, NULL);
+        char dir[256];
 
+        (void)snprintf(dir, sizeof(dir), VOLUMES_DIR "/kube-system_agent/%s", input);
+        seen = put_word(seen, dir, "VOLUMES");
         buf_printf(&text, "{%s}", streq(want, THE_SAME) ? given : str_or_empty(want));
         expected = canonical(buf_text(&text));
         assert_string_equal(seen, expected);
@@ -69,12 +90,95 @@ static void check_pod(const Row *row, const Rendered *got) {
         if (!row->spec || !strstr(row->spec, "\"containers\"")) {
                 json_delete(container, "name");
                 json_delete(container, "image");
-                check_members(container, row->pod_container, row->container);
+                check_members(container, row->pod_container, row->container, got->input);
                 json_delete(spec, "containers");
         }
-        check_members(spec, row->pod, row->spec);
+        check_members(spec, row->pod, row->spec, got->input);
         if (reference)
                 fail_msg("refers to the API: %s", reference);
+}
+
+/* ---- what is materialised and used ---- */
+
+static void add_files(const Payload *payload, cJSON *ret) {
+        for (size_t i = 0; i < payload->n; i++) {
+                const PayloadFile *f = &payload->files[i];
+                _cleanup_buf_ Buf text = BUF_INIT;
+
+                buf_printf(&text, "%04o %s", (unsigned)f->mode, f->bytes);
+                assert_true(json_add_string(ret, f->path, buf_text(&text)));
+        }
+        if (payload->group >= 0)
+                assert_true(json_add(ret, "(group)", json_new_int(payload->group)));
+}
+
+/* Every rendered volume is a directory of the host in the pod, and its payload is what the renderer said of it. */
+static void check_volumes(const Row *row, const Object *object, const RenderOptions *o, const Rendered *got) {
+        _cleanup_json_ cJSON *files = cJSON_CreateObject(), *pod = parse(got->bytes);
+        _cleanup_free_ char *seen = NULL, *expected = NULL;
+        const cJSON *volume = json_get(json_get(pod, "spec"), "volumes");
+
+        volume = volume ? volume->child : NULL;
+        for (size_t i = 0; i < got->n_volumes; i++) {
+                const RenderedVolume *v = &got->volumes[i];
+                _cleanup_payload_ Payload payload = { 0 };
+                char dir[256], path[512], hash[PAYLOAD_HEX + 1];
+                cJSON *of_volume = cJSON_CreateObject();
+
+                (void)snprintf(dir, sizeof(dir), "kube-system_agent/%s/%s", got->input, v->name);
+                (void)snprintf(path, sizeof(path), VOLUMES_DIR "/%s", dir);
+                assert_string_equal(v->dir, dir);
+                while (volume && !streq(json_string(volume, "name"), v->name))
+                        volume = volume->next; /* they are in the pod's order */
+                assert_non_null(volume);
+                assert_int_equal(cJSON_GetArraySize(volume), 2);
+                assert_string_equal(json_string(json_get(volume, "hostPath"), "path"), path);
+                assert_string_equal(json_string(json_get(volume, "hostPath"), "type"), "Directory");
+                assert_int_equal(render_payload(object, o, v->name, got->uid, &payload), 0);
+                payload_hash(&payload, hash);
+                assert_string_equal(v->hash, hash);
+                assert_int_equal(v->empty, payload.n == 0);
+                add_files(&payload, of_volume);
+                assert_true(json_add(files, v->name, of_volume));
+        }
+        seen = put_word(json_canonical_text(files, NULL), got->uid, "UID");
+        expected = canonical(row->files ? row->files : got->n_volumes ? "\"its row has no files\"" : "{}");
+        assert_string_equal(seen, expected);
+}
+
+static void check_uses(const Row *row, const Rendered *got) {
+        _cleanup_json_ cJSON *uses = cJSON_CreateObject();
+        _cleanup_free_ char *seen = NULL, *expected = NULL;
+
+        if (!row->uses)
+                return;
+        for (size_t i = 0; i < got->n_uses; i++) {
+                const RenderedUse *u = &got->uses[i];
+                char key[256], value[64];
+
+                (void)snprintf(key, sizeof(key), "%s %s", u->kind == OBJECT_SECRET ? "Secret" : "ConfigMap", u->name);
+                (void)snprintf(value, sizeof(value), "%s%s%s%s", u->env ? " env" : "", u->mount ? " mount" : "",
+                               u->needed ? "" : " optional", u->found ? "" : " missing");
+                assert_null(json_get(uses, key)); /* each once */
+                assert_true(json_add_string(uses, key, *value ? value + 1 : ""));
+        }
+        seen = json_canonical_text(uses, NULL);
+        expected = canonical(row->uses);
+        assert_string_equal(seen, expected);
+}
+
+/* ---- a row ---- */
+
+static void check_refusal(const Row *row, const Rendered *got) {
+        assert_int_equal(got->status, startswith(row->reason, "Waiting") ? RENDER_WAITING : RENDER_REFUSED);
+        assert_null(got->bytes);
+        assert_null(got->volumes);
+        assert_int_equal(got->n_volumes, 0);
+        assert_string_equal(got->input, "");
+        assert_string_equal(got->revision, "");
+        assert_string_equal(got->uid, "");
+        if (!text_is(got->message, row->message))
+                fail_msg("message \"%s\" instead of \"%s\"", got->message, row->message);
 }
 
 static void render_row(void **state) {
@@ -85,24 +189,25 @@ static void render_row(void **state) {
         RenderOptions o = options();
 
         o.secret_env_inline = streq(row->secret_env, "inline");
+        o.api_server = row->api_server;
+        if (row->files) {
+                o.ca_crt = CA;
+                o.ca_crt_len = strlen(CA);
+        }
         assert_int_equal(render(&object, &o, &got), 0);
         if (!streq(reason_name(got.reason), str_or_empty(row->reason)))
                 fail_msg("%s instead of %s: %s", reason_name(got.reason), str_or_empty(row->reason),
                          str_or_empty(got.message));
         check_warning(&got, row->warning);
-        if (!row->reason) {
-                assert_int_equal(got.status, RENDER_OK);
-                assert_null(got.message);
-                check_pod(row, &got);
+        check_uses(row, &got);
+        if (row->reason) {
+                check_refusal(row, &got);
                 return;
         }
-        assert_int_equal(got.status, startswith(row->reason, "Waiting") ? RENDER_WAITING : RENDER_REFUSED);
-        assert_null(got.bytes);
-        assert_string_equal(got.input, "");
-        assert_string_equal(got.revision, "");
-        assert_string_equal(got.uid, "");
-        if (!text_is(got.message, row->message))
-                fail_msg("message \"%s\" instead of \"%s\"", got.message, row->message);
+        assert_int_equal(got.status, RENDER_OK);
+        assert_null(got.message);
+        check_pod(row, &got);
+        check_volumes(row, &object, &o, &got);
 }
 
 static const struct {
@@ -118,6 +223,9 @@ static const struct {
         { "reason ", offsetof(Row, reason) },
         { "message ", offsetof(Row, message) },
         { "secret_env ", offsetof(Row, secret_env) },
+        { "api_server ", offsetof(Row, api_server) },
+        { "files ", offsetof(Row, files) },
+        { "uses ", offsetof(Row, uses) },
 };
 
 /* The rows point into the text, which is cut up. */
@@ -207,7 +315,7 @@ static void metadata_row(void **state) {
         json_delete(annotations, "daemonlet.io/revision");
         if (!annotations->child)
                 json_delete(metadata, "annotations");
-        check_members(metadata, row->want, NULL);
+        check_members(metadata, row->want, NULL, got.input);
 }
 
 /* ---- all of it ---- */

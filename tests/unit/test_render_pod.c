@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The renderer's pod as a whole: its name and size, its identity, the hash of its input, memory. */
+/* The renderer's pod as a whole: its name and size, its identity, memory. */
 #include "render_objects.h"
 
 #include <stdio.h>
@@ -157,131 +157,61 @@ static void several_refusals_are_named_and_counted(void **state) {
         assert_non_null(strstr(got.message, "; and 2 more"));
 }
 
-/* ---- the input hash ---- */
-
-static char *input_template(const char *vector) {
-        char path[128];
-        _cleanup_free_ char *text = NULL;
-        _cleanup_json_ cJSON *tree = NULL;
-        _cleanup_buf_ Buf object = BUF_INIT;
-
-        (void)snprintf(path, sizeof(path), "cases/render/vectors/%s.preimage", vector);
-        text = test_read(path, NULL);
-        tree = parse(text);
-        buf_str(&object, "{\"spec\":{\"template\":");
-        json_canonical(json_get(tree, "template"), &object);
-        buf_str(&object, "}}");
-        return canonical(buf_text(&object));
-}
-
-static const struct InputRow {
-        const char *vector;
-        bool inline_secrets;
-} input_rows[] = {
-        { "input", false },
-        { "input", true },
-        { "input-secret-refuse", false },
-        { "input-secret-inline", true },
-};
-
-static void input_row(void **state) {
-        const struct InputRow *row = *state;
-        _cleanup_free_ char *bytes = input_template(row->vector),
-                            *expected = test_read("cases/render/vectors/expected.tsv", NULL);
-        Object object = daemonset(bytes);
-        RenderOptions o = options();
-        char got[INPUT_HEX + 1], line[128];
-
-        o.secret_env_inline = row->inline_secrets;
-        assert_int_equal(render_input(&object, &o, got), 0);
-        (void)snprintf(line, sizeof(line), "%s\t%s\n", row->vector, got);
-        assert_non_null(strstr(expected, line));
-}
-
-static void input_is_that_of_the_rendered_pod(void **state) {
-        _cleanup_free_ char *bytes = template_bytes(NULL, "\"hostPID\":true", NULL);
-        _cleanup_(rendered_done) Rendered here = { 0 }, there = { 0 };
-        Object object = daemonset(bytes);
-        RenderOptions o = options();
-        char input[INPUT_HEX + 1];
-
-        (void)state;
-        assert_int_equal(render_input(&object, &o, input), 0);
-        assert_int_equal(render(&object, &o, &here), 0);
-        assert_string_equal(here.input, input);
-        o.node_name = "node-2";
-        assert_int_equal(render(&object, &o, &there), 0);
-        assert_string_equal(there.input, input);
-        assert_string_equal(there.revision, here.revision);
-        assert_string_not_equal(there.uid, here.uid);
-}
-
-static void input_sees_secret_env_of_init_containers(void **state) {
-        _cleanup_free_ char *bytes = template_bytes(
-                NULL, "\"initContainers\":[{\"name\":\"i\",\"envFrom\":[{\"secretRef\":{\"name\":\"s\"}}]}]", NULL);
-        Object object = daemonset(bytes);
-        RenderOptions o = options();
-        char refused[INPUT_HEX + 1], inlined[INPUT_HEX + 1];
-
-        (void)state;
-        assert_int_equal(render_input(&object, &o, refused), 0);
-        o.secret_env_inline = true;
-        assert_int_equal(render_input(&object, &o, inlined), 0);
-        assert_string_not_equal(refused, inlined);
-}
-
-static void input_sees_what_is_dropped(void **state) {
-        _cleanup_free_ char *a = template_bytes(NULL, "\"nodeSelector\":{\"a\":\"b\"}", NULL),
-                            *b = template_bytes(NULL, NULL, NULL);
-        _cleanup_(rendered_done) Rendered with = { 0 }, without = { 0 };
-        Object x = daemonset(a), y = daemonset(b);
-        RenderOptions o = options();
-
-        (void)state;
-        assert_int_equal(render(&x, &o, &with), 0);
-        assert_int_equal(render(&y, &o, &without), 0);
-        assert_string_not_equal(with.input, without.input);
-}
-
 /* ---- out of memory ---- */
 
 static int oom_render(void *daemonset_bytes) {
         Object object = daemonset(daemonset_bytes);
         RenderOptions o = options();
         Rendered got = { 0 };
-        int r = render(&object, &o, &got);
+        int r;
 
+        o.secret_env_inline = true;
+        o.api_server = "h:1";
+        o.ca_crt = "ca";
+        o.ca_crt_len = 2;
+        r = render(&object, &o, &got);
         if (r == 0)
                 rendered_done(&got);
         return r;
 }
 
-static int oom_input(void *daemonset_bytes) {
-        Object object = daemonset(daemonset_bytes);
-        RenderOptions o = options();
-        char input[INPUT_HEX + 1];
-
-        return render_input(&object, &o, input);
-}
+#define OOM_VOLUMES                                                                                                    \
+        "\"volumes\":[{\"configMap\":{\"items\":[{\"key\":\"k\",\"path\":\"p\"}],\"name\":\"here\"},\"name\":\"v\"},"  \
+        "{\"name\":\"p\",\"projected\":{\"sources\":[{\"secret\":{\"name\":\"here\"}},{\"downwardAPI\":{\"items\":[{"  \
+        "\"fieldRef\":{\"fieldPath\":\"metadata.labels\"},\"path\":\"l\"}]}},{\"serviceAccountToken\":{\"path\":\"t\"}}]}}]"
+#define OOM_CONTAINER                                                                                                      \
+        "\"env\":[{\"name\":\"E\",\"valueFrom\":{\"configMapKeyRef\":{\"key\":\"k\",\"name\":\"here\"}}},{\"name\":\"O\"," \
+        "\"valueFrom\":{\"configMapKeyRef\":{\"key\":\"k\",\"name\":\"no\",\"optional\":true}}}],\"envFrom\":"             \
+        "[{\"secretRef\":{\"name\":\"here\"}}],\"volumeMounts\":[{\"mountPath\":\"/v\",\"name\":\"v\"}]"
 
 static void out_of_memory(void **state) {
-        _cleanup_free_ char *fine = template_bytes(
-                                    "\"labels\":{\"a\":\"b\"},\"annotations\":{\"c\":\"d\",\"daemonlet.io/x\":\"e\"}",
-                                    "\"serviceAccountName\":\"s\",\"hostNetwork\":true,\"nodeName\":\"n\","
-                                    "\"priorityClassName\":\"system-node-critical\","
-                                    "\"tolerations\":[{\"operator\":\"Exists\"}]",
-                                    "\"ports\":[{\"containerPort\":1}],\"env\":[{\"name\":\"E\",\"valueFrom\":"
-                                    "{\"configMapKeyRef\":{\"name\":\"no\",\"optional\":true}}}]"),
-                            *waits = template_bytes(
-                                    NULL, "\"volumes\":[{\"configMap\":{\"name\":\"m\"}},{\"secret\":{}}]", NULL),
-                            *refused = template_bytes(NULL, "\"volumes\":[{\"csi\":{}},{\"ephemeral\":{}}]", NULL);
+        _cleanup_free_ char *
+                fine = template_bytes("\"labels\":{\"a\":\"b\"},\"annotations\":{\"c\":\"d\",\"daemonlet.io/x\":\"e\"}",
+                                      "\"serviceAccountName\":\"s\",\"hostNetwork\":true,\"nodeName\":\"n\","
+                                      "\"priorityClassName\":\"system-node-critical\","
+                                      "\"tolerations\":[{\"operator\":\"Exists\"}]",
+                                      "\"ports\":[{\"containerPort\":1}]"),
+               *full = template_bytes(NULL, "\"serviceAccountName\":\"default\"," OOM_VOLUMES, OOM_CONTAINER),
+               *waits = template_bytes(NULL, "\"volumes\":[{\"configMap\":{\"name\":\"m\"}},{\"secret\":{}}]", NULL),
+               *lacks = template_bytes(NULL,
+                                       "\"volumes\":[{\"configMap\":{\"items\":[{\"key\":\"no\"}],\"name\":\"here\"}}]",
+                                       "\"envFrom\":[{\"secretRef\":{\"name\":\"twice\"}}]"),
+               *mixed = template_bytes(NULL,
+                                       "\"volumes\":[{\"configMap\":{\"items\":[{\"key\":\"k\",\"path\":"
+                                       "\"a\"},{\"key\":\"raw\",\"path\":\"a/b\"}],\"name\":\"here\"},"
+                                       "\"name\":\"v\"}]",
+                                       NULL),
+               *refused = template_bytes(NULL, "\"volumes\":[{\"csi\":{}},{\"ephemeral\":{}}]", NULL);
         Rendered large = { 0 };
 
         (void)state;
+        (void)known_objects();
         test_oom(oom_render, fine);
+        test_oom(oom_render, full);
         test_oom(oom_render, waits);
+        test_oom(oom_render, lacks);
+        test_oom(oom_render, mixed);
         test_oom(oom_render, refused);
-        test_oom(oom_input, fine);
         render_long(1, false, &large);
         rendered_done(&large);
         rendered_done(&large); /* harmless */
@@ -305,16 +235,11 @@ static void add(const char *what, const char *name, CMUnitTestFunction function,
 int main(void) {
         for (size_t i = 0; i < ARRAY_SIZE(node_rows); i++)
                 add("metadata", node_rows[i].name, node_row, &node_rows[i]);
-        for (size_t i = 0; i < ARRAY_SIZE(input_rows); i++)
-                add("input", input_rows[i].vector, input_row, &input_rows[i]);
         ADD("pod", pod_has_nothing_but_its_four_members);
         ADD("pod", manifest_of_a_rendered_pod_verifies);
         ADD("pod", size_of_one_mebibyte_is_the_limit);
         ADD("pod", annotations_leave_room_for_those_of_the_kubelet);
         ADD("pod", several_refusals_are_named_and_counted);
-        ADD("input", input_is_that_of_the_rendered_pod);
-        ADD("input", input_sees_secret_env_of_init_containers);
-        ADD("input", input_sees_what_is_dropped);
         ADD("memory", out_of_memory);
         return _cmocka_run_group_tests("render pod", tests, n_tests, NULL, NULL);
 }
