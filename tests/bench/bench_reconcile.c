@@ -90,6 +90,7 @@ int main(int argc, char **argv) {
         generate(sources, strtoul(argv[1], NULL, 10));
         node.name = strdup("node-1");
         (void)node_view_set_label(&node, "kubernetes.io/os", "linux");
+        facts.render = (RenderOptions){ .node_name = node.name, .volumes_dir = "/var/lib/daemonlet/volumes" };
 
         t[0] = now_ms();
         if (source_dir_read(sources, false, NULL, 0, &local) < 0 || !local.complete)
@@ -114,6 +115,8 @@ int main(int argc, char **argv) {
         t[4] = now_ms();
         plan(&snapshot, &wanted, &second);
         t[5] = now_ms();
+        if (first.n_steps < strtoul(argv[1], NULL, 10))
+                die("the first plan lacks steps", NULL);
         if (second.n_steps > 0)
                 die("the second plan has steps", NULL);
         (void)printf("%s %.2f %.2f %.2f %.2f %.2f\n", argv[1], t[1] - t[0], t[2] - t[1], written - t[2], t[4] - t[3],

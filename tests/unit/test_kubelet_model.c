@@ -300,7 +300,7 @@ static void act_on_source(Sim *s, Act act, size_t set) {
         case ACT_LEAVE:
                 later(s, act == ACT_BLINK ? km_between(1, AM_REMOVAL_DELAY - 1000) : km_between(5000, 90000),
                       ACT_DEFINE, set, NULL);
-                /* fall through */
+                __attribute__((fallthrough));
         case ACT_UNDEFINE:
                 wish(s, set, false, WISH_ABSENT, w->spec);
                 break;
