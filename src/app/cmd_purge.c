@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/cmd.h"
 #include "app/report.h"
+#include "app/volumes.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -90,6 +91,18 @@ static int find_file(const Options *options, char file[static MANIFEST_NAME_MAX 
         return 0;
 }
 
+/* What no pod needs any more; of a pod that may be ending still, the next purge. */
+static int sweep_all(Reconcile *r, Err *err) {
+        const Wanted none = { 0 };
+        int e = store_scan(r->store, &r->snapshot, err);
+
+        if (e == 0)
+                e = reconcile_ask_witness(r) < 0 ? err_oom(err) : 0;
+        if (e == 0)
+                e = materialise_open(r->volumes_dir, false, &r->volumes, err);
+        return e < 0 ? e : volumes_sweep(r->volumes, &none, &r->snapshot, (int64_t)time(NULL), err);
+}
+
 int cmd_purge(const Options *options) {
         _cleanup_reconcile_ Reconcile reconcile = { 0 };
         char file[MANIFEST_NAME_MAX + 1] = "";
@@ -115,5 +128,7 @@ int cmd_purge(const Options *options) {
         if (!rows)
                 return fail(-ENOMEM, &err);
         r = output_rows(rows, report_columns, n_report_columns, options->format, &err);
+        if (r == 0)
+                r = sweep_all(&reconcile, &err);
         return r < 0 ? fail(r, &err) : 0;
 }

@@ -27,8 +27,6 @@ int reconcile_open(const Options *options, Reconcile *r, Err *err) {
         e = store_open(&store_options, &r->store, err);
         if (e == 0)
                 e = setup_volumes_dir(&r->config, &r->volumes_dir, err);
-        if (e == 0)
-                e = materialise_open(r->volumes_dir, options->dry_run, &r->volumes, err);
         if (e == 0 && setup_ca(&r->config, &r->kubelet, &r->ca_crt, &r->ca_crt_len, &r->ca_note) < 0)
                 e = err_oom(err);
         return e;
@@ -106,7 +104,7 @@ int reconcile_read(const Options *options, Reconcile *r, Err *err) {
 /* ---- planning ---- */
 
 /* What the pods of our manifests do. */
-static int ask_witness(Reconcile *r) {
+int reconcile_ask_witness(Reconcile *r) {
         const WitnessPaths paths = { .cgroup_dir = r->config.kubelet_cgroup_dir,
                                      .kubelet_root = r->config.kubelet_root_dir };
         _cleanup_witness_ WitnessView *view = NULL;
@@ -122,6 +120,7 @@ static int ask_witness(Reconcile *r) {
         }
         for (size_t i = 0; i < r->snapshot.n_tombstones; i++)
                 r->snapshot.tombstones[i].witness = witness_of(view, r->snapshot.tombstones[i].uid);
+        store_see(r->store, &r->snapshot);
         return 0;
 }
 
@@ -178,6 +177,28 @@ static int note_stand_in(PlanRow *row) {
         return row->message ? 0 : -ENOMEM;
 }
 
+/* The same of an object that it uses. */
+static int note_used_stand_ins(const Reconcile *r, const WantedItem *item, PlanRow *row) {
+        const Objects *objects = &r->local.objects;
+
+        for (size_t i = 0; i < item->rendered.n_uses && row->reason == REASON_Fits; i++) {
+                const RenderedUse *use = &item->rendered.uses[i];
+                const Object *o = objects_find(objects, use->kind, row->namespace, use->name);
+                _cleanup_buf_ Buf text = BUF_INIT;
+
+                if (!o || !r->local.stand_in || !r->local.stand_in[o - objects->objects])
+                        continue;
+                buf_printf(&text, "%s%s%s %s was not read completely; its last good version counts", row->message,
+                           *row->message ? "; " : "", use->kind == OBJECT_SECRET ? "Secret" : "ConfigMap", use->name);
+                free(row->message);
+                row->message = buf_take(&text, NULL);
+                row->reason = REASON_SourceIncomplete;
+                if (!row->message)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 /* An invalid file whose last good version still runs: the row tells what is wrong, not that all is well. */
 static int report_invalid_twins(Reconcile *r) {
         for (size_t i = 0; i < r->wanted.n && i < r->plan.n_rows; i++) {
@@ -188,6 +209,8 @@ static int report_invalid_twins(Reconcile *r) {
                 _cleanup_free_ char *why = NULL;
 
                 if (item->stand_in && !item->invalid_twin && note_stand_in(row) < 0)
+                        return -ENOMEM;
+                if (!item->invalid_twin && note_used_stand_ins(r, item, row) < 0)
                         return -ENOMEM;
                 if (!item->invalid_twin)
                         continue;
@@ -210,7 +233,7 @@ int reconcile_plan(const Options *options, const ReconcilePass *pass, Reconcile 
         plan_done(&r->plan);
         e = store_scan(r->store, &r->snapshot, err);
         if (e == 0)
-                e = ask_witness(r);
+                e = reconcile_ask_witness(r);
         if (e == 0)
                 e = make_plan(options, pass, r);
         if (e == 0)
@@ -249,8 +272,14 @@ static int write_volumes(Reconcile *r, Err *err) {
         const VolumesFacts facts = {
                 .wanted = &r->wanted, .objects = &r->local.objects, .render = &r->render, .verify = !r->volumes_verified
         };
-        int e = volumes_write(r->volumes, &facts, &r->plan, err);
+        int e = r->volumes ? 0 : materialise_open(r->volumes_dir, false, &r->volumes, err);
 
+        if (e == -ENOMEM)
+                return err_oom(err);
+        if (e < 0 && volumes_fail(&r->wanted, &r->plan, err) < 0)
+                return err_oom(err);
+        if (e == 0)
+                e = volumes_write(r->volumes, &facts, &r->plan, err);
         r->volumes_verified = e == 0;
         return e;
 }
@@ -266,7 +295,8 @@ int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err)
         if (report_failures(&r->plan) < 0)
                 return err_oom(err);
         /* What was scanned before the plan was carried out stands for what went with it: that is gone next time. */
-        results[4] = volumes_sweep(r->volumes, &r->wanted, &r->snapshot, now, &errors[4]);
+        if (r->volumes)
+                results[4] = volumes_sweep(r->volumes, &r->wanted, &r->snapshot, now, &errors[4]);
         if (r->local.sources) {
                 results[1] = store_save_sources(r->store, r->local.sources, r->local.sources_len, &errors[1]);
                 if (results[1] == 0) {

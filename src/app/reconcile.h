@@ -44,6 +44,9 @@ int reconcile_open(const Options *options, Reconcile *r, Err *err);
 /* Node and sources, and from them what is wanted; replaces what was read before. */
 int reconcile_read(const Options *options, Reconcile *r, Err *err);
 
+/* What the pods of what was scanned do. 0 or -ENOMEM. */
+int reconcile_ask_witness(Reconcile *r);
+
 /* What stands, what the pods do, and the plan; replaces the plan before. -ESTALE: a directory is another one than was
  * opened: start over with reconcile_open. */
 int reconcile_plan(const Options *options, const ReconcilePass *pass, Reconcile *r, Err *err);

@@ -113,6 +113,17 @@ int volumes_write(Materialise *m, const VolumesFacts *facts, Plan *plan, Err *er
         return failed;
 }
 
+int volumes_fail(const Wanted *wanted, Plan *plan, const Err *why) {
+        for (size_t i = 0; i < wanted->n; i++) {
+                const PlanWanted *w = &wanted->wanted[i];
+
+                if (w->wish == WISH_PRESENT && w->rendered && w->rendered->n_volumes > 0 &&
+                    fail_steps(plan, w, why) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 /* ---- sweeping ---- */
 
 typedef struct Sweep {

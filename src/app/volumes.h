@@ -20,6 +20,9 @@ typedef struct VolumesFacts {
 
 int volumes_write(Materialise *m, const VolumesFacts *facts, Plan *plan, Err *err);
 
+/* The directory of volumes cannot be had: no manifest that mounts one is written. 0 or -ENOMEM. */
+int volumes_fail(const Wanted *wanted, Plan *plan, const Err *why);
+
 /* Removes the volumes of manifests that neither stand nor are remembered nor wanted and whose pods are gone, as far as
  * can be told; where nothing can be told, five minutes after they should be. now: seconds, realtime. */
 int volumes_sweep(Materialise *m, const Wanted *wanted, const StoreSnapshot *snapshot, int64_t now, Err *err);

@@ -102,7 +102,7 @@ static cJSON *new_base64(const char *text) {
 /* stringData is laid over data, and only data remains. */
 static int merge_string_data(cJSON *tree) {
         cJSON *text = json_get_mutable(tree, "stringData"), *data = json_get_mutable(tree, "data");
-        _cleanup_names_ NameSet there = { 0 };
+        _cleanup_names_ NameSet laid = { 0 };
         Diags memory = { 0 };
 
         drop_line_breaks(data);
@@ -113,15 +113,16 @@ static int merge_string_data(cJSON *tree) {
                         return -ENOMEM;
                 data = json_get_mutable(tree, "data");
         }
-        for (const cJSON *c = data ? data->child : NULL; c; c = c->next)
-                (void)name_set_add(&there, c->string, &memory);
-        for (const cJSON *c = text->child; c; c = c->next) {
-                cJSON *value = new_base64(c->valuestring);
-
-                /* Looking for a key costs a walk over all of them, so only for those that are there. */
-                if (!value || !(name_set_has(&there, c->string) ? json_put : json_add)(data, c->string, value))
-                        return -ENOMEM;
+        for (const cJSON *c = text->child; c; c = c->next)
+                (void)name_set_add(&laid, c->string, &memory);
+        for (cJSON *c = data ? data->child : NULL, *next; c; c = next) {
+                next = c->next;
+                if (name_set_has(&laid, c->string))
+                        cJSON_Delete(cJSON_DetachItemViaPointer(data, c));
         }
+        for (const cJSON *c = text->child; c; c = c->next)
+                if (!json_add(data, c->string, new_base64(c->valuestring)))
+                        return -ENOMEM;
         json_delete(tree, "stringData");
         return memory.failed ? -ENOMEM : 0;
 }

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 #include "io/file.h"
 #include "io/names.h"
+#include "io/source_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -193,39 +194,15 @@ static const ObjectFile *find_file(const Objects *o, const char *name, size_t *r
         return NULL;
 }
 
-typedef struct Key {
-        ObjectKind kind;
-        const char *namespace, *name;
-} Key;
-
-static bool key_of(const cJSON *object, Key *ret) {
-        static const char *const kinds[] = {
-                [OBJECT_DAEMONSET] = "DaemonSet",
-                [OBJECT_CONFIGMAP] = "ConfigMap",
-                [OBJECT_SECRET] = "Secret",
-        };
-        const cJSON *meta = json_get(object, "metadata");
-        const char *namespace = json_string(meta, "namespace");
-
-        ret->namespace = namespace ? namespace : "default";
-        ret->name = json_string(meta, "name");
-        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-                if (ret->name && streq(json_string(object, "kind"), kinds[i])) {
-                        ret->kind = (ObjectKind)i;
-                        return true;
-                }
-        return false;
-}
-
 /* Whether the last good object of a file is still believed. A file that was read completely has said all there is; one
  * that was not may still define what it does not show; of one that is gone only that is believed which did not turn up
  * elsewhere, since it may just have been renamed to one that cannot be read. */
 static bool believed(const LocalSnapshot *s, const char *file, const cJSON *object) {
         size_t index = 0;
         const ObjectFile *f = find_file(&s->objects, file, &index);
-        Key key;
+        SourceKey key;
 
-        if (s->complete || !key_of(object, &key))
+        if (s->complete || !source_key(object, &key))
                 return false;
         if (f)
                 return !f->complete && !objects_find_in(&s->objects, index, key.kind, key.namespace, key.name);
@@ -248,80 +225,11 @@ static void prune(const LocalSnapshot *s, cJSON *files) {
 
 /* ---- standing in ---- */
 
-typedef struct Candidate {
-        Key key;
-        size_t index;
-        const cJSON *object;
-} Candidate;
-
-static int compare_candidates(const void *a, const void *b) {
-        const Candidate *x = a, *y = b;
-        int order = (x->key.kind > y->key.kind) - (x->key.kind < y->key.kind);
-
-        if (order == 0)
-                order = strcmp(x->key.namespace, y->key.namespace);
-        if (order == 0)
-                order = strcmp(x->key.name, y->key.name);
-        return order ? order : (x->index > y->index) - (x->index < y->index);
-}
-
-static int compare_indices(const void *a, const void *b) {
-        const Candidate *x = a, *y = b;
-
-        return (x->index > y->index) - (x->index < y->index);
-}
-
-/* Of several of one name the first stays; then in their order again. */
-static size_t drop_twins(Candidate *c, size_t n) {
-        size_t kept = 0;
-
-        if (n > 0)
-                qsort(c, n, sizeof(*c), compare_candidates);
-        for (size_t i = 0; i < n; i++) {
-                const Key *last = kept ? &c[kept - 1].key : NULL;
-
-                if (!last || last->kind != c[i].key.kind || !streq(last->namespace, c[i].key.namespace) ||
-                    !streq(last->name, c[i].key.name))
-                        c[kept++] = c[i];
-        }
-        if (kept > 0)
-                qsort(c, kept, sizeof(*c), compare_indices);
-        return kept;
-}
-
-/* The objects of one file that nothing usable defines now. */
-static int stand_in_text(const LocalSnapshot *s, const cJSON *file, Buf *text) {
-        _cleanup_free_ Candidate *candidates = calloc((size_t)cJSON_GetArraySize(file) + 1, sizeof(*candidates));
-        size_t n = 0;
-
-        if (!candidates)
-                return -ENOMEM;
-        for (const cJSON *object = file->child; object; object = object->next) {
-                Candidate *c = &candidates[n];
-
-                if (!key_of(object, &c->key) || objects_find(&s->objects, c->key.kind, c->key.namespace, c->key.name))
-                        continue;
-                c->object = object;
-                c->index = n++;
-        }
-        n = drop_twins(candidates, n);
-        buf_str(text, "{\"apiVersion\":\"v1\",\"items\":[");
-        for (size_t i = 0; i < n; i++) {
-                if (i > 0)
-                        buf_char(text, ',');
-                json_canonical(candidates[i].object, text);
-        }
-        buf_str(text, "],\"kind\":\"List\"}");
-        if (text->failed)
-                return -ENOMEM;
-        return n > 0;
-}
-
 static int stand_in_file(LocalSnapshot *s, const cJSON *file) {
         _cleanup_buf_ Buf text = BUF_INIT;
         Objects *o = &s->objects;
         size_t first = o->n_objects;
-        int r = stand_in_text(s, file, &text);
+        int r = source_stand_in_text(s, file, &text);
 
         if (r <= 0)
                 return r;

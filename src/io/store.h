@@ -68,6 +68,9 @@ typedef struct StoreResult {
  * nothing failed and the manifests were written to another directory before, ours go from there. */
 int store_apply(Store *s, Plan *plan, int64_t now, StoreResult *ret, Err *err);
 
+/* Takes over what the witness says of the tombstones' pods: one that is seen is remembered, however old it is. */
+void store_see(Store *s, const StoreSnapshot *snapshot);
+
 /* The last known name of this node on this machine, or NULL; valid until the next store_set_node_name. */
 const char *store_node_name(const Store *s);
 

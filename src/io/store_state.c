@@ -151,6 +151,9 @@ void index_expire(Index *index, int64_t now) {
                 const PlanTombstone *t = &index->tombstones[i];
                 int64_t keep = t->grace + TOMBSTONE_EXTRA;
 
+                /* A kubelet that is stopped stops no pod. (Traces without a process may stay for ever.) */
+                if (t->witness == WITNESS_RUNNING)
+                        continue;
                 /* A time in the future was taken before the clock was set: it says nothing any more. */
                 if (now - t->removed_at > keep || t->removed_at - now > keep)
                         remove_tombstone(index, i);

@@ -60,6 +60,13 @@ void store_unbury(Store *s, const PlanStep *step, int64_t now) {
         }
 }
 
+void store_see(Store *s, const StoreSnapshot *snapshot) {
+        for (size_t i = 0; i < s->index.n_tombstones; i++)
+                for (size_t k = 0; k < snapshot->n_tombstones; k++)
+                        if (streq(s->index.tombstones[i].uid, snapshot->tombstones[k].uid))
+                                s->index.tombstones[i].witness = snapshot->tombstones[k].witness;
+}
+
 /* A pod that is written again is not dead, whatever was buried. */
 void store_resurrect(Store *s, const PlanStep *step) {
         Index *index = &s->index;

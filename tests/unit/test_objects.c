@@ -96,6 +96,9 @@ static const struct BytesRow {
                                                      "e: fo}\n",
           "{\"apiVersion\":\"v1\",\"data\":{\"a\":\"AAAA\",\"b\":\"dGV4dA==\",\"c\":\"\",\"d\":\"Zg==\",\"e\":\"Zm8="
           "\"},\"kind\":\"Secret\"," META_BYTES("s") "}" },
+        { "stringData over keys that fall into one slot",
+          "apiVersion: v1\nkind: Secret\n" META("s") "data: {A: b2xk, a: b2xk}\nstringData: {A: new, a: new}\n",
+          "{\"apiVersion\":\"v1\",\"data\":{\"A\":\"bmV3\",\"a\":\"bmV3\"},\"kind\":\"Secret\"," META_BYTES("s") "}" },
         { "stringData alone", "apiVersion: v1\nkind: Secret\n" META("s") "stringData: {a: foo}\n",
           "{\"apiVersion\":\"v1\",\"data\":{\"a\":\"Zm9v\"},\"kind\":\"Secret\"," META_BYTES("s") "}" },
         { "bytes beyond ASCII", "apiVersion: v1\nkind: Secret\n" META("s") "stringData: {a: \"\\xff\\u20ac\"}\n",
