@@ -200,9 +200,11 @@ static bool read_if_due(Daemon *d, int64_t now) {
 /* In the unit's sandbox nothing that was made anew since the start can be written to, for good: the service manager is
  * to make a new sandbox. A directory that was read-only from the start is a matter of settings and waited out. */
 static void leave_old_sandbox(Daemon *d, int r) {
+        const char *socket = getenv("NOTIFY_SOCKET");
+
         if (r == 0)
                 d->was_writable = true;
-        if (r == -EROFS && d->was_writable && getenv("NOTIFY_SOCKET"))
+        if (r == -EROFS && d->was_writable && socket && *socket)
                 (void)sd_event_exit(d->loop, EX_IOERR);
 }
 

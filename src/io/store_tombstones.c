@@ -11,9 +11,10 @@ bool store_buries(const PlanStep *step) {
 }
 
 /* The pod of what is removed or replaced may live on for a while: who it is, which ports it holds, and that its
- * successor has to wait for it. One that is replaced by itself is not buried. */
+ * successor has to wait for it. One that is replaced by itself is not buried, and neither is another DaemonSet's that
+ * strayed into the file: it has a manifest of its own. */
 static bool is_worth_a_tombstone(const PlanStep *step, const Manifest *m) {
-        if (!m->is_pod || !m->uid || !m->namespace || !m->name)
+        if (!m->is_pod || !m->uid || !streq(m->namespace, step->namespace) || !streq(m->name, step->name))
                 return false;
         return !(step->bytes && memmem(step->bytes, step->len, m->uid, strlen(m->uid)));
 }

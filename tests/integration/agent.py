@@ -27,6 +27,7 @@ class Watch:
 class AgentHost(Host):
     removal_delay = "1s"
     named_node, environment = True, {}
+    wrapper = []  # a command in front of the agent's own
 
     def setUp(self):
         super().setUp()
@@ -46,8 +47,8 @@ class AgentHost(Host):
         (self.run_dir / "status.json").unlink(missing_ok=True)
         with open(self.log_path, "ab") as log:
             node = ["--node", str(self.node)] if self.named_node else []
-            self.child = subprocess.Popen([str(DAEMONLET), "--config", str(self.conf), *node, "run", *args], stdout=log,
-                                          stderr=log, stdin=subprocess.DEVNULL,
+            self.child = subprocess.Popen([*self.wrapper, str(DAEMONLET), "--config", str(self.conf), *node, "run", *args], stdout=log,
+                                          stderr=log, stdin=subprocess.DEVNULL, start_new_session=bool(self.wrapper),
                                           env={**os.environ, "NOTIFY_SOCKET": "", "JOURNAL_STREAM": "",
                                                **self.environment})
         if wait:
@@ -61,9 +62,12 @@ class AgentHost(Host):
         return status
 
     def stop_for_good(self):
+        if self.child and self.wrapper and self.child.poll() is None:
+            os.killpg(self.child.pid, signal.SIGKILL)
         if self.child:
             self.child.kill()
             self.child.wait()
+            self.child = None
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
@@ -76,7 +80,7 @@ class AgentHost(Host):
             seen = json.loads((self.run_dir / "status.json").read_text())
         except (OSError, ValueError):
             return None
-        return seen if not self.child or seen["pid"] == self.child.pid else None
+        return seen if not self.child or self.wrapper or seen["pid"] == self.child.pid else None
 
     def row(self, name, namespace="kube-system"):
         for row in (self.status() or {}).get("daemonsets", []):

@@ -422,6 +422,22 @@ static void pod_that_is_written_again_is_not_dead(void **unused) {
         assert_non_null(strstr(a2, snapshot.tombstones[0].uid));
 }
 
+static void pod_that_strayed_into_another_file_is_not_dead(void **unused) {
+        (void)unused;
+        open_store();
+        apply_ok(step_of(STEP_CREATE, A_FILE, a1));
+        put_file(in_manifests(A_FILE), b1, 0600);
+        apply_ok(step_of(STEP_RESTORE, A_FILE, a1));
+        scan();
+        assert_int_equal(snapshot.n_tombstones, 0);
+        /* An own one that somebody put there may run. */
+        put_file(in_manifests(A_FILE), a2, 0600);
+        apply_ok(step_of(STEP_RESTORE, A_FILE, a1));
+        scan();
+        assert_int_equal(snapshot.n_tombstones, 1);
+        assert_non_null(strstr(a2, snapshot.tombstones[0].uid));
+}
+
 static void removal_without_state_reads_what_stands(void **unused) {
         (void)unused;
         put_file(in_manifests(A_FILE), a1, 0600);
@@ -771,6 +787,7 @@ int main(void) {
                 WORLD_TEST(removal_leaves_a_tombstone),
                 WORLD_TEST(tombstone_of_the_future_is_forgotten),
                 WORLD_TEST(pod_that_is_written_again_is_not_dead),
+                WORLD_TEST(pod_that_strayed_into_another_file_is_not_dead),
                 WORLD_TEST(removal_without_state_reads_what_stands),
                 WORLD_TEST(removal_of_what_somebody_edited_saves_a_copy),
                 WORLD_TEST(failed_removal_leaves_nobody_dead),
