@@ -17,7 +17,7 @@
 
 enum {                    /* milliseconds */
        BLIND_POLL = 5000, /* how often everything is looked at where something cannot be watched */
-       HEARTBEAT = 10000, /* how often the watchdog is told, and the kubelet's process looked at */
+       HEARTBEAT = 12000, /* how often the watchdog is told, and the kubelet's process looked at */
 };
 
 static int64_t next_time(const Daemon *d) {
@@ -221,14 +221,14 @@ static int add_sources(Daemon *d) {
         return r < 0 ? r : 0;
 }
 
-/* Four beats in the time after which the service manager loses patience. */
+/* Three beats in the time after which the service manager loses patience. */
 static void set_beat(Daemon *d) {
         uint64_t patience = 0;
 
         d->beat = (uint64_t)HEARTBEAT * 1000;
         d->watchdog = sd_watchdog_enabled(0, &patience) > 0;
-        if (d->watchdog && patience / 4 < d->beat)
-                d->beat = patience / 4;
+        if (d->watchdog && patience / 3 < d->beat)
+                d->beat = patience / 3;
 }
 
 static int start(Daemon *d, Err *err) {

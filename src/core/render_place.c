@@ -160,8 +160,18 @@ static bool is_placed(const RenderedVolume **sorted, size_t n, const char *name)
         return bsearch(&key, sorted, n, sizeof(*sorted), compare_volumes);
 }
 
+/* A mount of a single file is bound to the file of the day. */
+static void warn_of_sub_path(Render *r, const cJSON *mount, const Path *path) {
+        static const char *const keys[] = { "subPath", "subPathExpr" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+                if (*str_or_empty(json_string(mount, keys[i])))
+                        render_warn(r, PATH_KEY(path, keys[i]),
+                                    "the container does not see changes before it starts anew, as in Kubernetes");
+}
+
 /* Every mount of what is materialised. Sorted: there may be many of both. */
-static int mount_read_only(cJSON *spec, const Rendered *rendered) {
+static int mount_read_only(Render *r, const Rendered *rendered) {
         _cleanup_free_ const RenderedVolume **sorted = calloc(rendered->n_volumes + 1, sizeof(*sorted));
         cJSON *container, *mount;
 
@@ -170,14 +180,25 @@ static int mount_read_only(cJSON *spec, const Rendered *rendered) {
         for (size_t i = 0; i < rendered->n_volumes; i++)
                 sorted[i] = &rendered->volumes[i];
         qsort(sorted, rendered->n_volumes, sizeof(*sorted), compare_volumes);
-        for (size_t i = 0; i < ARRAY_SIZE(container_lists); i++)
-                cJSON_ArrayForEach(container, json_get_mutable(spec, container_lists[i])) {
+        for (size_t i = 0; i < ARRAY_SIZE(container_lists); i++) {
+                const Path *list = PATH_KEY(NULL, container_lists[i]);
+                size_t n = 0;
+
+                cJSON_ArrayForEach(container, json_get_mutable(r->spec, container_lists[i])) {
+                        const Path *of = PATH_INDEX(list, n++), *mounts = PATH_KEY(of, "volumeMounts");
+                        size_t k = 0;
+
                         cJSON_ArrayForEach(mount, json_get_mutable(container, "volumeMounts")) {
-                                if (is_placed(sorted, rendered->n_volumes, json_string(mount, "name")) &&
-                                    !json_put(mount, "readOnly", cJSON_CreateTrue()))
+                                const Path *at = PATH_INDEX(mounts, k++);
+
+                                if (!is_placed(sorted, rendered->n_volumes, json_string(mount, "name")))
+                                        continue;
+                                warn_of_sub_path(r, mount, at);
+                                if (!json_put(mount, "readOnly", cJSON_CreateTrue()))
                                         return -ENOMEM;
                         }
                 }
+        }
         return 0;
 }
 
@@ -207,7 +228,7 @@ int volumes_place(Render *r, const char *input, Rendered *ret) {
                 if (k < 0)
                         return k;
         }
-        return mount_read_only(r->spec, ret);
+        return mount_read_only(r, ret);
 }
 
 /* ---- what they hold ---- */
