@@ -113,7 +113,7 @@ int cmd_purge(const Options *options) {
 
         if (r)
                 return r;
-        r = reconcile_open(options, &reconcile, &err);
+        r = reconcile_open(options, NULL, &reconcile, &err);
         if (r == 0)
                 r = plan_purge(file[0] ? file : NULL, &reconcile, &err);
         if (r < 0)

@@ -78,6 +78,7 @@ static int ask_agent(const Config *config, const Target *t, Err *err) {
 
 /* ---- without an agent ---- */
 
+/* One pass over this manifest: what else a sync would do is not asked for. Without a plan there are no rows. */
 static int one_pass(const Options *options, const Target *t, Reconcile *r, Ledger *ledger, Err *err) {
         ReconcilePass pass = { .now = (int64_t)time(NULL), .removal_delay = INT64_MAX };
         int64_t now = seconds() * 1000;
@@ -85,15 +86,14 @@ static int one_pass(const Options *options, const Target *t, Reconcile *r, Ledge
 
         if (ledger_memory(ledger, now, &pass.memory, &pass.n_memory) < 0)
                 return err_oom(err);
+        ledger_forget_restarts(ledger);
+        r->only_file = t->file;
         e = reconcile_plan(options, &pass, r, err);
         if (e < 0)
                 return e;
-        /* What else a sync would do is not asked for. */
         plan_keep_file(&r->plan, t->file);
         e = reconcile_apply(r, options, pass.now, err);
-        if (e == 0 && ledger_learn(ledger, &r->plan, now) < 0)
-                e = err_oom(err);
-        return e;
+        return ledger_learn(ledger, &r->plan, now) < 0 ? err_oom(err) : e;
 }
 
 static const PlanRow *find_row(const Plan *plan, const Target *t) {
@@ -116,7 +116,7 @@ static int64_t grace_of(const StoreSnapshot *snapshot, const Target *t) {
 }
 
 static int restart_begin(const Options *options, const Target *t, Reconcile *r, Ledger *ledger, Err *err) {
-        int e = reconcile_open(options, r, err);
+        int e = reconcile_open(options, NULL, r, err);
 
         if (e == 0)
                 e = reconcile_read(options, r, err);
@@ -125,30 +125,42 @@ static int restart_begin(const Options *options, const Target *t, Reconcile *r, 
         return e == 0 ? one_pass(options, t, r, ledger, err) : e;
 }
 
+static bool stands(const Plan *plan, const Target *t) {
+        const PlanRow *row = find_row(plan, t);
+
+        return row && *row->revision;
+}
+
+/* What was withdrawn has to come back, whatever goes wrong meanwhile; that is told at the end. */
+static int wait_until_it_stands(const Options *options, const Target *t, Reconcile *r, Ledger *ledger, Err *err) {
+        int64_t began = seconds(), grace = 0;
+        Err last = { 0 };
+        int e = 0;
+
+        while (!stands(&r->plan, t)) {
+                Err why = { 0 };
+
+                if (seconds() - began > grace + PATIENCE)
+                        return err_set(err, e < 0 ? e : -ETIMEDOUT,
+                                       "the manifest of %s/%s is withdrawn, and %s; sync or the agent writes it again",
+                                       t->namespace, t->name, e < 0 ? last.message : "its pod does not end");
+                wait_a_moment();
+                e = one_pass(options, t, r, ledger, &why);
+                last = why;
+                if (grace_of(&r->snapshot, t) > grace)
+                        grace = grace_of(&r->snapshot, t);
+        }
+        return e < 0 ? err_set(err, e, "%s", last.message) : 0;
+}
+
 /* Does what the agent would do, until the manifest stands again. */
 static int restart_here(const Options *options, const Target *t, Reconcile *r, Ledger *ledger, Err *err) {
-        int64_t began = seconds();
         int e = restart_begin(options, t, r, ledger, err);
-        const char *answer;
-        const PlanRow *row;
+        const char *answer = reconcile_answer(&r->plan, t->file);
 
-        if (e < 0)
-                return e;
-        answer = reconcile_answer(&r->plan, t->file);
-        row = find_row(&r->plan, t);
-        if (!streq(answer, ANSWER_RESTARTING))
-                return refuse(t, answer);
-        while (row && !*row->revision) {
-                if (seconds() - began > grace_of(&r->snapshot, t) + PATIENCE)
-                        return err_set(err, -ETIMEDOUT, "the pod of %s/%s does not end; sync writes it again then",
-                                       t->namespace, t->name);
-                wait_a_moment();
-                e = one_pass(options, t, r, ledger, err);
-                if (e < 0)
-                        return e;
-                row = find_row(&r->plan, t);
-        }
-        return 0;
+        if (streq(answer, ANSWER_RESTARTING))
+                return wait_until_it_stands(options, t, r, ledger, err);
+        return e < 0 ? e : refuse(t, answer);
 }
 
 int cmd_restart(const Options *options) {

@@ -81,7 +81,7 @@ static int show_disk(const Options *options, Err *err) {
         int e;
 
         dry.dry_run = true;
-        e = reconcile_open(&dry, &r, err);
+        e = reconcile_open(&dry, NULL, &r, err);
         if (e == 0)
                 e = reconcile_read(&dry, &r, err);
         if (e == 0)

@@ -96,7 +96,7 @@ int cmd_sync(const Options *options) {
         status = check_arguments(options);
         if (status)
                 return status;
-        r = reconcile_open(options, &reconcile, &err);
+        r = reconcile_open(options, NULL, &reconcile, &err);
         if (r == 0)
                 r = reconcile_read(options, &reconcile, &err);
         if (r == 0)

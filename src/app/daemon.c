@@ -36,6 +36,9 @@ static int64_t next_time(const Daemon *d) {
                 /* What is due still, after all that was due was done, could not be done: it waits for the retry. */
                 if (times[i] < 0 || (d->retry_at >= 0 && times[i] <= d->turned_at))
                         continue;
+                /* What was due in this turn and still is must not spin. */
+                if (times[i] <= d->turned_at)
+                        times[i] = d->turned_at + LEDGER_LOOK_MIN;
                 if (first < 0 || times[i] < first)
                         first = times[i];
         }
@@ -63,7 +66,8 @@ static void tell(Daemon *d) {
                 return;
         for (size_t i = 0; i < d->requests.n; i++)
                 requests_answer(d->r.config.runtime_dir, d->requests.items[i],
-                                reconcile_answer(&d->r.plan, d->requests.items[i]));
+                                d->unplanned.message[0] ? d->unplanned.message
+                                                        : reconcile_answer(&d->r.plan, d->requests.items[i]));
         names_done(&d->requests);
         d->passed = false;
 }
@@ -111,7 +115,7 @@ static void on_change(void *user, unsigned target, DirEvent event, const char *n
         else if (target == WATCH_PODS)
                 on_pod(d, name);
         else if (target == WATCH_REQUESTS)
-                d->look = true;
+                d->look |= !*name || manifest_name_is_ours(name);
         else if (!is_news(target, name))
                 return;
         else if (event == DIR_EVENT_WRITING)
@@ -253,6 +257,7 @@ static int start(Daemon *d, Err *err) {
 
 static void daemon_done(Daemon *d) {
         daemon_close(d);
+        kubelet_settings_done(&d->last_kubelet);
         ledger_done(&d->ledger);
         pending_done(&d->sources);
         pending_done(&d->settings);

@@ -18,6 +18,7 @@ enum {
         WATCH_KUBELET_CONFIG,
         WATCH_KUBELET_FLAGS,
         WATCH_KUBELET_EXTRA_FLAGS,
+        WATCH_KUBECONFIG,
         WATCH_PODS,
         WATCH_REQUESTS,
 };
@@ -31,17 +32,19 @@ typedef struct Daemon {
         DirWatch *watch;
         int mounts; /* /proc/self/mountinfo, or -1 */
         Reconcile r;
-        bool is_open;     /* r is usable */
-        bool has_read;    /* node and sources were read */
-        Pending sources;  /* daemonsets.d */
-        Pending settings; /* our configuration and the kubelet's */
-        bool look;        /* at the manifest directory */
+        KubeletSettings last_kubelet; /* of one that ran */
+        bool is_open;                 /* r is usable */
+        bool has_read;                /* node and sources were read */
+        Pending sources;              /* daemonsets.d */
+        Pending settings;             /* our configuration and the kubelet's */
+        bool look;                    /* at the manifest directory */
         Ledger ledger;
         int64_t retry_at, retry_pause; /* milliseconds; -1: nothing to try again */
         int64_t turned_at;             /* start of the present or last turn */
         bool was_writable;             /* the manifest directory was, or was not there yet */
         bool passed;                   /* in this turn */
         Names requests;                /* being answered in this turn */
+        Err unplanned;                 /* why there is no plan that could answer them; empty: there is */
         Observer observer;
 } Daemon;
 

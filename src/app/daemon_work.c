@@ -68,12 +68,18 @@ static void watch_all(Daemon *d) {
             dirwatch_set(d->watch, WATCH_KUBELET_CONFIG, c->kubelet_config, true) < 0 ||
             dirwatch_set(d->watch, WATCH_KUBELET_FLAGS, c->kubelet_flags_file, true) < 0 ||
             dirwatch_set(d->watch, WATCH_KUBELET_EXTRA_FLAGS, c->kubelet_extra_flags_file, true) < 0 ||
+            dirwatch_set(d->watch, WATCH_KUBECONFIG, setup_kubeconfig(c, &d->r.kubelet), true) < 0 ||
             dirwatch_set(d->watch, WATCH_PODS, buf_text(&pods), false) < 0 || !requests ||
             dirwatch_set(d->watch, WATCH_REQUESTS, requests, false) < 0)
                 daemon_try_again(d);
 }
 
 void daemon_close(Daemon *d) {
+        if (d->r.kubelet.running) {
+                kubelet_settings_done(&d->last_kubelet);
+                d->last_kubelet = d->r.kubelet;
+                d->r.kubelet = (KubeletSettings){ 0 };
+        }
         reconcile_done(&d->r);
         d->is_open = d->has_read = false;
 }
@@ -86,7 +92,7 @@ int daemon_reopen(Daemon *d, Err *err) {
                 return r;
         config_done(&config);
         daemon_close(d);
-        r = reconcile_open(d->options, &d->r, err);
+        r = reconcile_open(d->options, &d->last_kubelet, &d->r, err);
         /* A directory that is not there yet is watched for as well. */
         if (d->r.manifest_dir)
                 watch_all(d);
@@ -133,9 +139,12 @@ static int plan_and_apply(Daemon *d, int64_t now, Err *err) {
                 facts.removal_delay = INT64_MAX;
         if (read_requests(d, now) < 0 || ledger_memory(&d->ledger, now, &facts.memory, &facts.n_memory) < 0)
                 return err_oom(err);
+        /* They count for this plan only, whatever becomes of it. */
+        ledger_forget_restarts(&d->ledger);
         r = reconcile_plan(d->options, &facts, &d->r, err);
         if (r < 0)
                 return r;
+        d->unplanned = (Err){ 0 };
         r = reconcile_apply(&d->r, d->options, facts.now, err);
         if (r == -ESTALE)
                 return r;
@@ -157,9 +166,12 @@ static int pass(Daemon *d, int64_t now, Err *err) {
         int r;
 
         d->look = false;
+        (void)err_set(&d->unplanned, 0, "there is no plan");
         r = plan_and_apply(d, now, err);
         if (r == -ESTALE)
                 return r;
+        if (d->unplanned.message[0])
+                d->unplanned = *err;
         d->passed = true;
         metrics_observe(&d->observer.metrics, monotonic_us() - began, r == 0, (int64_t)time(NULL));
         return r;

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-int reconcile_open(const Options *options, Reconcile *r, Err *err) {
+int reconcile_open(const Options *options, KubeletSettings *last_kubelet, Reconcile *r, Err *err) {
         _cleanup_free_ char *last = NULL;
         StoreOptions store_options;
         int e;
@@ -13,6 +13,11 @@ int reconcile_open(const Options *options, Reconcile *r, Err *err) {
         e = setup_config(options, &r->config, err);
         if (e == 0)
                 e = setup_kubelet(&r->config, &r->kubelet);
+        if (e == 0 && last_kubelet && last_kubelet->running && !r->kubelet.running) {
+                kubelet_settings_done(&r->kubelet);
+                r->kubelet = *last_kubelet;
+                *last_kubelet = (KubeletSettings){ 0 };
+        }
         if (e == 0)
                 e = store_last_manifest_dir(r->config.state_dir, &last);
         if (e == 0)
@@ -27,7 +32,8 @@ int reconcile_open(const Options *options, Reconcile *r, Err *err) {
         e = store_open(&store_options, &r->store, err);
         if (e == 0)
                 e = setup_volumes_dir(&r->config, &r->volumes_dir, err);
-        if (e == 0 && setup_ca(&r->config, &r->kubelet, &r->ca_crt, &r->ca_crt_len, &r->ca_note) < 0)
+        if (e == 0 && (setup_ca(&r->config, &r->kubelet, &r->ca_crt, &r->ca_crt_len, &r->ca_note) < 0 ||
+                       setup_last_ca(&r->config, options->dry_run, &r->ca_crt, &r->ca_crt_len) < 0))
                 e = err_oom(err);
         return e;
 }
@@ -262,6 +268,8 @@ static int report_failures(Plan *plan) {
                         row->state = STATE_HELD;
                         row->reason = REASON_StoreFailed;
                         row->revision[0] = 0;
+                        row->written_at = 0;
+                        row->unsettled = false;
                 }
         }
         return 0;
@@ -270,7 +278,11 @@ static int report_failures(Plan *plan) {
 /* Before the manifests that mount them. */
 static int write_volumes(Reconcile *r, Err *err) {
         const VolumesFacts facts = {
-                .wanted = &r->wanted, .objects = &r->local.objects, .render = &r->render, .verify = !r->volumes_verified
+                .wanted = &r->wanted,
+                .objects = &r->local.objects,
+                .render = &r->render,
+                .only_file = r->only_file,
+                .verify = !r->volumes_verified,
         };
         int e = r->volumes ? 0 : materialise_open(r->volumes_dir, false, &r->volumes, err);
 
@@ -325,8 +337,8 @@ const char *reconcile_answer(const Plan *plan, const char *file) {
         for (size_t i = 0; i < plan->n_rows; i++) {
                 const PlanRow *row = &plan->rows[i];
 
-                if (manifest_file_name(row->namespace, row->name, own) == 0 && streq(own, file) && *row->message)
-                        return row->message;
+                if (manifest_file_name(row->namespace, row->name, own) == 0 && streq(own, file))
+                        return *row->message ? row->message : "it is being put right; ask again";
         }
         return "nothing of it stands here";
 }

@@ -18,6 +18,7 @@ typedef struct Reconcile {
         Store *store;
         Materialise *volumes;
         bool volumes_verified; /* since they were opened */
+        const char *only_file; /* the only manifest whose volumes are made; NULL: all */
         StoreSnapshot snapshot;
         NodeFacts node;
         LocalSnapshot local;
@@ -38,8 +39,9 @@ typedef struct ReconcilePass {
 } ReconcilePass;
 
 /* Configuration, the kubelet's settings, the store; with options->dry_run nothing is locked or made. r: zeroed; after a
- * failure it holds what was found until then, and wants reconcile_done as well. */
-int reconcile_open(const Options *options, Reconcile *r, Err *err);
+ * failure it holds what was found until then, and wants reconcile_done as well. last: settings of a kubelet that ran,
+ * or NULL; while none runs they are taken over (and emptied): a kubelet that is stopped was set as it was. */
+int reconcile_open(const Options *options, KubeletSettings *last, Reconcile *r, Err *err);
 
 /* Node and sources, and from them what is wanted; replaces what was read before. */
 int reconcile_read(const Options *options, Reconcile *r, Err *err);

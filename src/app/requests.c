@@ -62,8 +62,11 @@ void requests_answer(const char *runtime_dir, const char *file, const char *answ
         _cleanup_fd_ int fd = open_dir(runtime_dir);
 
         /* Who asked and went away has taken the question along. */
-        if (fd >= 0 && is_question(fd, file))
-                (void)file_write_at(fd, ".answer", file, answer, strlen(answer), 0600, NULL);
+        if (fd < 0 || !is_question(fd, file))
+                return;
+        /* A question that cannot be answered must not be asked for ever. */
+        if (file_write_at(fd, ".answer", file, answer, strlen(answer), 0600, NULL) < 0)
+                (void)unlinkat(fd, file, 0);
 }
 
 int requests_ask(const char *runtime_dir, const char *file, Err *err) {

@@ -14,6 +14,7 @@
 #define MANIFEST_DIR_KUBEADM "/etc/kubernetes/manifests"
 #define CONFIG_SIZE_MAX (1024 * 1024)
 #define CA_MAX (1024 * 1024)
+#define CA_FILE "ca.crt"
 
 /* ---- configuration ---- */
 
@@ -199,7 +200,7 @@ int setup_volumes_dir(const Config *config, char **ret, Err *err) {
         return *ret ? 0 : err_oom(err);
 }
 
-static const char *kubeconfig_path(const Config *config, const KubeletSettings *kubelet) {
+const char *setup_kubeconfig(const Config *config, const KubeletSettings *kubelet) {
         static const char own[] = SYSCONFDIR "/daemonlet/kubeconfig";
 
         if (config->api_kubeconfig)
@@ -242,7 +243,7 @@ static int read_ca(const char *path, char **ret, size_t *ret_len, Err *err) {
 }
 
 int setup_ca(const Config *config, const KubeletSettings *kubelet, char **ret, size_t *ret_len, char **ret_note) {
-        const char *path = kubeconfig_path(config, kubelet);
+        const char *path = setup_kubeconfig(config, kubelet);
         _cleanup_buf_ Buf note = BUF_INIT;
         Err err = { 0 };
         int r;
@@ -260,6 +261,25 @@ int setup_ca(const Config *config, const KubeletSettings *kubelet, char **ret, s
         buf_printf(&note, "no ca.crt for pods: %s", err.message);
         *ret_note = buf_take(&note, NULL);
         return *ret_note ? 0 : -ENOMEM;
+}
+
+int setup_last_ca(const Config *config, bool read_only, char **ca, size_t *len) {
+        _cleanup_fd_ int dir = file_open_at(AT_FDCWD, config->state_dir, O_RDONLY | O_DIRECTORY, 0);
+        _cleanup_free_ char *kept = NULL;
+        size_t kept_len = 0;
+        int r;
+
+        if (dir < 0 || streq(config->api_kubeconfig, "none"))
+                return 0;
+        r = file_read(dir, CA_FILE, CA_MAX, (FileTrust){ .check = true }, &kept, &kept_len, NULL);
+        if (r == -ENOMEM)
+                return r;
+        if (!*ca) {
+                *ca = TAKE_PTR(kept);
+                *len = kept_len;
+        } else if (!read_only && (!kept || kept_len != *len || memcmp(kept, *ca, *len) != 0))
+                (void)file_write_at(dir, CA_FILE ".tmp", CA_FILE, *ca, *len, 0600, NULL);
+        return 0;
 }
 
 /* ---- all of it ---- */

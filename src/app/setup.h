@@ -43,6 +43,14 @@ int setup_volumes_dir(const Config *config, char **ret, Err *err);
  * is wrong with it is told in *ret_note, a line (or NULL): pods can do without. 0 or -ENOMEM. */
 int setup_ca(const Config *config, const KubeletSettings *kubelet, char **ret, size_t *ret_len, char **ret_note);
 
+/* The kubeconfig that is configured or found, or NULL: there is none. Borrowed. */
+const char *setup_kubeconfig(const Config *config, const KubeletSettings *kubelet);
+
+/* Keeps the CA in the state directory, and gives the one that was kept where there is none now (a kubelet that is
+ * stopped, a file that is being written): a pod that runs does not lose it. kubeconfig = none means that there is to be
+ * none. 0 or -ENOMEM; what cannot be kept is not. */
+int setup_last_ca(const Config *config, bool read_only, char **ca, size_t *len);
+
 /* How this host renders DaemonSets, but for the objects and the CA. Borrows from its arguments. */
 RenderOptions setup_render_options(const Config *config, const NodeView *node, const char *volumes_dir);
 

@@ -50,7 +50,8 @@ static int fail_steps(Plan *plan, const PlanWanted *w, const Err *why) {
                 PlanStep *s = &plan->steps[i];
 
                 if (streq(s->namespace, w->namespace) && streq(s->name, w->name) &&
-                    (s->verb == STEP_CREATE || s->verb == STEP_REPLACE) && set_text(&s->failure, why->message) < 0)
+                    (s->verb == STEP_CREATE || s->verb == STEP_REPLACE || s->verb == STEP_WITHDRAW) &&
+                    set_text(&s->failure, why->message) < 0)
                         return -ENOMEM;
         }
         return 0;
@@ -101,13 +102,22 @@ static int write_all_of(Materialise *m, const VolumesFacts *f, size_t i, Plan *p
         return 0;
 }
 
+static bool is_of_pod(const char *namespace, const char *name, const char *file) {
+        char own[MANIFEST_NAME_MAX + 1];
+
+        return manifest_file_name(namespace, name, own) == 0 && streq(own, file);
+}
+
 int volumes_write(Materialise *m, const VolumesFacts *facts, Plan *plan, Err *err) {
         int failed = 0;
 
         for (size_t i = 0; i < facts->wanted->n; i++) {
                 const PlanWanted *w = &facts->wanted->wanted[i];
 
-                if (w->wish == WISH_PRESENT && w->rendered && write_all_of(m, facts, i, plan, &failed, err) < 0)
+                if (w->wish != WISH_PRESENT || !w->rendered ||
+                    (facts->only_file && !is_of_pod(w->namespace, w->name, facts->only_file)))
+                        continue;
+                if (write_all_of(m, facts, i, plan, &failed, err) < 0)
                         return err_oom(err);
         }
         return failed;
@@ -144,12 +154,6 @@ static bool is_ended(const PlanTombstone *t, int64_t now) {
         return t->witness == WITNESS_GONE;
 }
 
-static bool is_of_pod(const char *namespace, const char *name, const char *file) {
-        char own[MANIFEST_NAME_MAX + 1];
-
-        return manifest_file_name(namespace, name, own) == 0 && streq(own, file);
-}
-
 static bool is_used(const Sweep *s, const char *file, const char *input, const char *dir) {
         const StoreSnapshot *snapshot = s->snapshot;
         size_t len = strlen(dir);
@@ -163,7 +167,9 @@ static bool is_used(const Sweep *s, const char *file, const char *input, const c
         for (size_t i = 0; i < snapshot->n_written; i++) {
                 const PlanWritten *w = &snapshot->written[i];
 
-                if (streq(w->file, file) && (mounts(w->bytes, w->len, input) || mounts(w->next, w->next_len, input)))
+                if (!streq(w->file, file))
+                        continue;
+                if ((!w->bytes && !w->next) || mounts(w->bytes, w->len, input) || mounts(w->next, w->next_len, input))
                         return true;
         }
         for (size_t i = 0; i < snapshot->n_tombstones; i++) {

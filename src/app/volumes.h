@@ -15,6 +15,7 @@ typedef struct VolumesFacts {
         const Wanted *wanted;
         const Objects *objects;
         const RenderOptions *render;
+        const char *only_file; /* the only manifest that is looked at; NULL: all */
         bool verify;
 } VolumesFacts;
 

@@ -138,7 +138,8 @@ static void learn_absence(LedgerEntry *e, const PlanRow *row, int64_t now) {
                 e->retries = 0;
         e->retries += withdrawn && row->absent_for >= 0;
         e->absent_since = row->absent_for < 0 || withdrawn ? -1 : now - row->absent_for;
-        e->told_absent = row->state == STATE_NOT_STARTED;
+        /* As the plan had it, whatever is shown. */
+        e->told_absent = row->absent_for >= 0 && (row->absent_for >= PLAN_ABSENT || e->retries > 0);
         e->gone_since = !row->gone ? -1 : e->gone_since < 0 ? now : e->gone_since;
 }
 
@@ -214,7 +215,7 @@ static void plan_look(Ledger *l, const Plan *plan, size_t before, int64_t now) {
         bool news = l->n_unsettled != before;
 
         for (size_t i = 0; i < plan->n_steps; i++)
-                news |= plan->steps[i].verb != STEP_RECORD;
+                news |= !plan->steps[i].failure && plan->steps[i].verb != STEP_RECORD;
         if (l->n_unsettled == 0) {
                 l->look_at = -1;
                 return;
@@ -249,6 +250,11 @@ int ledger_ask_restart(Ledger *l, const char *file, int64_t now) {
                 return -ENOMEM;
         e->restart = true;
         return 0;
+}
+
+void ledger_forget_restarts(Ledger *l) {
+        for (size_t i = 0; i < l->n; i++)
+                l->entries[i].restart = false;
 }
 
 /* ---- what is due ---- */

@@ -61,6 +61,9 @@ bool ledger_is_waiting(const Ledger *l, const char *file, int64_t now);
 /* An operator wants the pod of this manifest restarted. It counts for the next plan only. 0 or -ENOMEM. */
 int ledger_ask_restart(Ledger *l, const char *file, int64_t now);
 
+/* They were given to a plan, or cannot be. */
+void ledger_forget_restarts(Ledger *l);
+
 /* When a removal is due for which the sources must be read once more: milliseconds of the same clock, or -1. */
 int64_t ledger_removal_due(const Ledger *l, int64_t removal_delay);
 

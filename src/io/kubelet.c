@@ -210,7 +210,8 @@ bool kubelet_is_another(const char *proc_dir, const KubeletSettings *k) {
 
         if (kubelet_up_for(proc_dir, k) >= 0)
                 return false;
-        return find_process(proc_dir, &scratch, &p) == 0 && (p.pid != k->pid || p.start_ticks != k->start_ticks);
+        return find_process(proc_dir, &scratch, &p) == 0 && p.pid &&
+               (p.pid != k->pid || p.start_ticks != k->start_ticks);
 }
 
 /* ---- from flags to settings ---- */

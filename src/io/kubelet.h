@@ -43,8 +43,8 @@ void kubelet_settings_done(KubeletSettings *k);
 /* How long the process that was read has run, in milliseconds; -1 if there was none, or it has ended. */
 int64_t kubelet_up_for(const char *proc_dir, const KubeletSettings *k);
 
-/* Whether another kubelet runs now than the one that was read, or none any more, or one where there was none: then the
- * settings have to be read again. Cheap while it runs. */
+/* Whether another kubelet runs now than the one that was read, or one where there was none: then the settings have to
+ * be read again. One that has ended was set as it was. Cheap while it runs. */
 bool kubelet_is_another(const char *proc_dir, const KubeletSettings *k);
 
 /* Takes the flags from the text of a flags file: lines KUBELET_KUBEADM_ARGS="..." and then KUBELET_EXTRA_ARGS="...",

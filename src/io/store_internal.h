@@ -50,7 +50,7 @@ void index_drop(Index *index, const char *file);
 /* Takes nothing; one of the same uid is replaced. 0 or -ENOMEM. */
 int index_add_tombstone(Index *index, const PlanTombstone *tombstone);
 void index_drop_tombstone(Index *index, const char *uid);
-/* Forgets what is older than its grace period and some more. */
+/* Forgets what is older than its grace period and some more, unless its pod was seen to run. */
 void index_expire(Index *index, int64_t now);
 int index_copy_tombstones(const Index *index, PlanTombstone **ret, size_t *ret_n);
 void tombstones_free(PlanTombstone *tombstones, size_t n);

@@ -148,14 +148,13 @@ void index_drop_tombstone(Index *index, const char *uid) {
 
 void index_expire(Index *index, int64_t now) {
         for (size_t i = index->n_tombstones; i-- > 0;) {
-                const PlanTombstone *t = &index->tombstones[i];
-                int64_t keep = t->grace + TOMBSTONE_EXTRA;
+                PlanTombstone *t = &index->tombstones[i];
 
+                /* A time in the future was taken before the clock was set back: it counts from now. */
+                if (t->removed_at - now > t->grace + TOMBSTONE_EXTRA)
+                        t->removed_at = now;
                 /* A kubelet that is stopped stops no pod. (Traces without a process may stay for ever.) */
-                if (t->witness == WITNESS_RUNNING)
-                        continue;
-                /* A time in the future was taken before the clock was set: it says nothing any more. */
-                if (now - t->removed_at > keep || t->removed_at - now > keep)
+                if (t->witness != WITNESS_RUNNING && now - t->removed_at > t->grace + TOMBSTONE_EXTRA)
                         remove_tombstone(index, i);
         }
 }

@@ -165,6 +165,22 @@ class Restart(Pods):
         self.assertEqual(self.path("one").read_bytes(), want)
         self.assertFalse(self.path("two").exists(), "what was not asked for was done")
 
+    def test_without_an_agent_it_comes_back_although_something_else_fails(self):
+        self.start()
+        uid = self.run_one("one")
+        want = self.path("one").read_bytes()
+        self.stop()
+        (self.state / "sources.json").unlink()
+        (self.state / "sources.json").mkdir()  # what is read cannot be remembered
+        (self.state / "sources.json" / "x").touch()
+        command = subprocess.Popen([str(DAEMONLET), "--config", str(self.conf), "restart", "--node", str(self.node),
+                                    "kube-system/one"], stderr=subprocess.PIPE, text=True)
+        self.addCleanup(command.kill)
+        time.sleep(0.5)
+        self.pod_ends(uid)
+        command.wait(30)
+        self.assertEqual(self.path("one").read_bytes(), want, command.stderr.read())
+
     def test_refused(self):
         self.source("b.json", daemonset("elsewhere", nodeSelector={"disk": "ssd"}))
         self.start()
@@ -222,6 +238,45 @@ class Kubelet(Pods):
         self.wait_reason("one", "NodeSelectorMismatch")
         self.set_kubelet(4712, "--node-labels=rack=r1")
         self.wait_file("one")
+
+
+    def test_a_stopped_kubelet_was_set_as_it_was(self):
+        """What its process said counts until another one runs: no pod goes because it is stopped, whatever is read."""
+        kubeconfig = self.dir / "kubelet.conf"
+        kubeconfig.write_text(json.dumps({"clusters": [{"name": "c", "cluster": {
+            "certificate-authority-data": "UEVN"}}]}))
+        self.set_agent(node={"name": "node-1"}, kubelet={"cgroup_dir": self.cgroups, "root_dir": self.kubelet_root})
+        self.set_kubelet(4711, "--node-labels=rack=r1", f"--kubeconfig={kubeconfig}")
+        self.source("one.json", daemonset("one", nodeSelector={"rack": "r1"}, serviceAccountName="one"))
+        self.start()
+        self.wait_file("one")
+        inodes = self.inodes()
+        [crt] = self.state.glob("volumes/*/*/*/ca.crt")
+        self.assertEqual(crt.read_text(), "PEM")
+        self.set_kubelet(0)
+        kubeconfig.unlink()
+        self.child.send_signal(signal.SIGHUP)
+        self.source("two.json", daemonset("two"))
+        self.wait_file("two")
+        time.sleep(2)  # heartbeats, and the removal delay
+        self.assertEqual({n: i for n, i in self.inodes().items() if n in inodes}, inodes)
+        self.assertEqual((self.row("one")["reason"], crt.read_text()), ("Fits", "PEM"))
+        # The next one may say something else.
+        self.set_kubelet(4712)
+        self.wait_for(lambda: not self.path("one").exists(), "its removal")
+
+    def test_a_late_kubeconfig(self):
+        kubeconfig = self.dir / "late" / "kubelet.conf"
+        self.set_agent(node={"name": "node-1"}, kubelet={"cgroup_dir": self.cgroups, "root_dir": self.kubelet_root})
+        self.set_kubelet(4711, f"--kubeconfig={kubeconfig}")
+        self.source("one.json", daemonset("one", serviceAccountName="one"))
+        self.start()
+        self.wait_file("one")
+        self.assertEqual(list(self.state.glob("volumes/*/*/*/ca.crt")), [])
+        kubeconfig.parent.mkdir()
+        kubeconfig.write_text(json.dumps({"clusters": [{"name": "c", "cluster": {
+            "certificate-authority-data": "UEVN"}}]}))
+        self.wait_for(lambda: [p.read_text() for p in self.state.glob("volumes/*/*/*/ca.crt")] == ["PEM"], "ca.crt")
 
 
 if __name__ == "__main__":

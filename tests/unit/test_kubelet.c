@@ -498,10 +498,10 @@ static void another_process_of_the_same_number_is_another_kubelet(void **state) 
         /* Of the first one nothing is left but its number. */
         put_process(h, "700", "vi\n", "vi");
         assert_int_equal(kubelet_up_for(h->proc, &k), -1);
-        assert_true(kubelet_is_another(h->proc, &k));
+        assert_false(kubelet_is_another(h->proc, &k));
 }
 
-static void a_kubelet_that_ended_is_another(void **state) {
+static void a_kubelet_that_ended_is_followed_by_another(void **state) {
         Host *h = *state;
         _cleanup_kubelet_settings_ KubeletSettings k;
 
@@ -516,7 +516,7 @@ static void a_kubelet_that_ended_is_another(void **state) {
                 assert_int_equal(unlink(path), 0);
         }
         assert_int_equal(kubelet_up_for(h->proc, &k), -1);
-        assert_true(kubelet_is_another(h->proc, &k));
+        assert_false(kubelet_is_another(h->proc, &k));
         put_process(h, "800", "kubelet\n", "/usr/bin/kubelet");
         put_start(h, "800", 100);
         assert_int_equal(kubelet_up_for(h->proc, &k), -1);
@@ -575,7 +575,7 @@ int main(void) {
                 on_host(the_start_of_the_kubelet_is_known),
                 on_host(the_kubelet_is_up_since_its_start),
                 on_host(another_process_of_the_same_number_is_another_kubelet),
-                on_host(a_kubelet_that_ended_is_another),
+                on_host(a_kubelet_that_ended_is_followed_by_another),
                 on_host(where_no_kubelet_ran_one_may_be_started),
                 on_host(a_start_that_is_not_known_is_no_change),
                 cmocka_unit_test(flags_files_are_read),

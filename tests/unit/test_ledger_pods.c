@@ -77,6 +77,18 @@ static void test_absence_counts_from_the_first_sight(void **state) {
         assert_int_equal(ledger_look_due(&l), -1);
 }
 
+/* The row may show what is wrong with its source; what is due depends on the absence. */
+static void test_nothing_spins_whatever_the_row_shows(void **state) {
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+
+        (void)state;
+        absent(&l, 0, false, 1000);
+        absent(&l, PLAN_ABSENT, true, 1000 + PLAN_ABSENT);
+        absent(&l, 0, false, 100000);
+        absent(&l, PLAN_ABSENT, false, 100000 + PLAN_ABSENT);
+        assert_true(ledger_look_due(&l) > 100000 + PLAN_ABSENT);
+}
+
 static void test_each_try_waits_twice_as_long(void **state) {
         static const int64_t after[] = { 60, 120, 240, 480, 960, 960, 960 };
         _cleanup_ledger_ Ledger l = LEDGER_INIT;
@@ -86,7 +98,8 @@ static void test_each_try_waits_twice_as_long(void **state) {
         for (unsigned i = 0; i < ARRAY_SIZE(after); i++) {
                 assert_int_equal(plan_retry_after(i), after[i] * 1000);
                 absent(&l, 0, false, now);
-                assert_int_equal(ledger_look_due(&l), now + PLAN_ABSENT);
+                /* Once it was written again it is NotStarted from the start. */
+                assert_int_equal(ledger_look_due(&l), now + (i > 0 ? after[i] * 1000 : PLAN_ABSENT));
                 if (i > 0) {
                         absent(&l, PLAN_ABSENT, false, now + PLAN_ABSENT);
                         assert_int_equal(ledger_look_due(&l), now + after[i] * 1000);
@@ -293,6 +306,7 @@ static void test_the_first_look_of_several_counts(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_absence_counts_from_the_first_sight),
+                cmocka_unit_test(test_nothing_spins_whatever_the_row_shows),
                 cmocka_unit_test(test_each_try_waits_twice_as_long),
                 cmocka_unit_test(test_other_bytes_are_tried_anew),
                 cmocka_unit_test(test_restart_on_request_is_no_try),

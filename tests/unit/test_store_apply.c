@@ -397,12 +397,16 @@ static void removal_leaves_a_tombstone(void **unused) {
         assert_int_equal(snapshot.n_tombstones, 0);
 }
 
-static void tombstone_of_the_future_is_forgotten(void **unused) {
+static void tombstone_of_the_future_counts_from_now(void **unused) {
         (void)unused;
         open_store();
         apply_ok(step_of(STEP_CREATE, A_FILE, a1));
         apply_ok(step_of(STEP_REMOVE, A_FILE, NULL));
         assert_int_equal(apply(NULL, 0, NOW - 86400), 0);
+        scan();
+        assert_int_equal(snapshot.n_tombstones, 1);
+        assert_int_equal(snapshot.tombstones[0].removed_at, NOW - 86400);
+        assert_int_equal(apply(NULL, 0, NOW - 86400 + 3600), 0);
         scan();
         assert_int_equal(snapshot.n_tombstones, 0);
 }
@@ -785,7 +789,7 @@ int main(void) {
                 WORLD_TEST(quarantine_keeps_the_newest),
                 WORLD_TEST(quarantine_reaches_another_file_system),
                 WORLD_TEST(removal_leaves_a_tombstone),
-                WORLD_TEST(tombstone_of_the_future_is_forgotten),
+                WORLD_TEST(tombstone_of_the_future_counts_from_now),
                 WORLD_TEST(pod_that_is_written_again_is_not_dead),
                 WORLD_TEST(pod_that_strayed_into_another_file_is_not_dead),
                 WORLD_TEST(removal_without_state_reads_what_stands),
