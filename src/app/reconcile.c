@@ -5,6 +5,25 @@
 
 #include <errno.h>
 
+/* A kubelet that is stopped was set as it was. */
+static int as_the_last(Reconcile *r, KubeletSettings *last) {
+        KubeletSettings kept = { 0 };
+        int e = 1;
+
+        if (r->kubelet.running)
+                return 0;
+        if (last && last->running) {
+                kept = *last;
+                *last = (KubeletSettings){ 0 };
+        } else
+                e = kubelet_settings_last(r->config.state_dir, r->config.kubelet_proc_dir, &kept);
+        if (e <= 0)
+                return e;
+        kubelet_settings_done(&r->kubelet);
+        r->kubelet = kept;
+        return 0;
+}
+
 int reconcile_open(const Options *options, KubeletSettings *last_kubelet, Reconcile *r, Err *err) {
         _cleanup_free_ char *last = NULL;
         StoreOptions store_options;
@@ -13,11 +32,8 @@ int reconcile_open(const Options *options, KubeletSettings *last_kubelet, Reconc
         e = setup_config(options, &r->config, err);
         if (e == 0)
                 e = setup_kubelet(&r->config, &r->kubelet);
-        if (e == 0 && last_kubelet && last_kubelet->running && !r->kubelet.running) {
-                kubelet_settings_done(&r->kubelet);
-                r->kubelet = *last_kubelet;
-                *last_kubelet = (KubeletSettings){ 0 };
-        }
+        if (e == 0)
+                e = as_the_last(r, last_kubelet);
         if (e == 0)
                 e = store_last_manifest_dir(r->config.state_dir, &last);
         if (e == 0)
@@ -32,6 +48,9 @@ int reconcile_open(const Options *options, KubeletSettings *last_kubelet, Reconc
         e = store_open(&store_options, &r->store, err);
         if (e == 0)
                 e = setup_volumes_dir(&r->config, &r->volumes_dir, err);
+        if (e == 0 && !options->dry_run &&
+            kubelet_settings_keep(r->config.state_dir, r->config.kubelet_proc_dir, &r->kubelet) < 0)
+                e = err_oom(err);
         if (e == 0 && (setup_ca(&r->config, &r->kubelet, &r->ca_crt, &r->ca_crt_len, &r->ca_note) < 0 ||
                        setup_last_ca(&r->config, options->dry_run, &r->ca_crt, &r->ca_crt_len) < 0))
                 e = err_oom(err);

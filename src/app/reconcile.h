@@ -40,7 +40,8 @@ typedef struct ReconcilePass {
 
 /* Configuration, the kubelet's settings, the store; with options->dry_run nothing is locked or made. r: zeroed; after a
  * failure it holds what was found until then, and wants reconcile_done as well. last: settings of a kubelet that ran,
- * or NULL; while none runs they are taken over (and emptied): a kubelet that is stopped was set as it was. */
+ * or NULL; while none runs they are taken over (and emptied), else those that were kept of this boot: a kubelet that is
+ * stopped was set as it was. */
 int reconcile_open(const Options *options, KubeletSettings *last, Reconcile *r, Err *err);
 
 /* Node and sources, and from them what is wanted; replaces what was read before. */

@@ -40,6 +40,11 @@ int kubelet_settings_read(const KubeletPaths *paths, KubeletSettings *ret);
 void kubelet_settings_done(KubeletSettings *k);
 #define _cleanup_kubelet_settings_ _cleanup_(kubelet_settings_done)
 
+/* Keeps the settings of a kubelet that runs in the state directory, and gives those of the last one of this boot: 1 and
+ * the settings, as of one that runs, or 0: none is known. What cannot be kept or read is not; -ENOMEM. */
+int kubelet_settings_keep(const char *state_dir, const char *proc_dir, const KubeletSettings *k);
+int kubelet_settings_last(const char *state_dir, const char *proc_dir, KubeletSettings *ret);
+
 /* How long the process that was read has run, in milliseconds; -1 if there was none, or it has ended. */
 int64_t kubelet_up_for(const char *proc_dir, const KubeletSettings *k);
 

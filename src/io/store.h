@@ -7,6 +7,9 @@
  *   quarantine/<stamp>-<n>-<file>   what was moved out of the manifest directory (the newest 64 are kept)
  *   index.json         origins, tombstones, the node's name, the machine id, the manifest directory's path
  *   sources.json       the last good objects of each local file
+ *   volumes/           what pods mount (io/materialise.h)
+ *   ca.crt             the cluster's CA, as it was last seen (app/setup.h)
+ *   kubelet.json       the settings of the last kubelet of this boot (io/kubelet.h)
  * A damaged index or sources file is moved aside (".damaged") and reported; state lost never changes a manifest.
  * A directory that cannot be moved to the quarantine (another file system) becomes `.daemonlet-quarantine-*` where it
  * is: no kubelet looks at it, and it is neither reported nor swept.

@@ -24,6 +24,9 @@ class Pods(AgentHost):
         proc = self.dir / "proc"
         for p in proc.iterdir():
             shutil.rmtree(p)
+        random = proc / "sys" / "kernel" / "random"
+        random.mkdir(parents=True)
+        (random / "boot_id").write_text("one\n")
         if not pid:
             return
         new = proc / ".new"
@@ -261,6 +264,15 @@ class Kubelet(Pods):
         time.sleep(2)  # heartbeats, and the removal delay
         self.assertEqual({n: i for n, i in self.inodes().items() if n in inodes}, inodes)
         self.assertEqual((self.row("one")["reason"], crt.read_text()), ("Fits", "PEM"))
+        # Nor is it known less to an agent that is started anew, and to a command.
+        self.stop()
+        self.start()
+        self.source("three.json", daemonset("three"))
+        self.wait_file("three")
+        self.assertEqual({n: i for n, i in self.inodes().items() if n in inodes}, inodes)
+        self.stop()
+        self.assertEqual(self.sync(node=False)["kube-system/one"].reason, "Fits")
+        self.start()
         # The next one may say something else.
         self.set_kubelet(4712)
         self.wait_for(lambda: not self.path("one").exists(), "its removal")

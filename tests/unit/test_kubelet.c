@@ -501,6 +501,38 @@ static void another_process_of_the_same_number_is_another_kubelet(void **state) 
         assert_false(kubelet_is_another(h->proc, &k));
 }
 
+static void put_boot(const Host *h, const char *id) {
+        put_text(h, "proc/sys/kernel/random/boot_id", id);
+}
+
+/* All that a process said is known when it is gone, until the next boot. */
+static void the_last_kubelet_of_this_boot_is_known(void **state) {
+        Host *h = *state;
+        _cleanup_kubelet_settings_ KubeletSettings k = { 0 }, last = { 0 };
+        _cleanup_buf_ Buf had = BUF_INIT, got = BUF_INIT;
+
+        put_process(h, "700", "kubelet\n",
+                    "/usr/bin/kubelet --node-labels=a=b --hostname-override=n1 --register-with-taints=t=v:NoSchedule "
+                    "--pod-manifest-path=/m --kubeconfig=/k");
+        put_start(h, "700", 100);
+        assert_int_equal(read_settings(h, &k), 0);
+        assert_int_equal(kubelet_settings_last(h->dir, h->proc, &last), 0);
+        /* Where the boot is not known it is not kept. */
+        assert_int_equal(kubelet_settings_keep(h->dir, h->proc, &k), 0);
+        assert_int_equal(kubelet_settings_last(h->dir, h->proc, &last), 0);
+        put_boot(h, "one\n");
+        assert_int_equal(kubelet_settings_last(h->dir, h->proc, &last), 0);
+        assert_int_equal(kubelet_settings_keep(h->dir, h->proc, &k), 0);
+        assert_int_equal(kubelet_settings_last(h->dir, h->proc, &last), 1);
+        dump(&k, &had);
+        dump(&last, &got);
+        assert_string_equal(buf_text(&got), buf_text(&had));
+        assert_int_equal(last.start_ticks, k.start_ticks);
+        assert_true(last.static_pod_path_is_flag);
+        put_boot(h, "two\n");
+        assert_int_equal(kubelet_settings_last(h->dir, h->proc, &last), 0);
+}
+
 static void a_kubelet_that_ended_is_followed_by_another(void **state) {
         Host *h = *state;
         _cleanup_kubelet_settings_ KubeletSettings k;
@@ -575,6 +607,7 @@ int main(void) {
                 on_host(the_start_of_the_kubelet_is_known),
                 on_host(the_kubelet_is_up_since_its_start),
                 on_host(another_process_of_the_same_number_is_another_kubelet),
+                on_host(the_last_kubelet_of_this_boot_is_known),
                 on_host(a_kubelet_that_ended_is_followed_by_another),
                 on_host(where_no_kubelet_ran_one_may_be_started),
                 on_host(a_start_that_is_not_known_is_no_change),
