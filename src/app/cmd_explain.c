@@ -73,7 +73,7 @@ static bool add_uses(const Rendered *rendered, cJSON *checks) {
                 const RenderedUse *use = &rendered->uses[i];
                 _cleanup_buf_ Buf text = BUF_INIT;
 
-                buf_printf(&text, "%s %s", use->kind == OBJECT_SECRET ? "Secret" : "ConfigMap", use->name);
+                buf_printf(&text, "%s %s", object_kind_name(use->kind), use->name);
                 if (!use->found)
                         buf_str(&text, " is not there");
                 else if (use->env)

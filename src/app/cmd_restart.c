@@ -96,13 +96,6 @@ static int one_pass(const Options *options, const Target *t, Reconcile *r, Ledge
         return ledger_learn(ledger, &r->plan, now) < 0 ? err_oom(err) : e;
 }
 
-static const PlanRow *find_row(const Plan *plan, const Target *t) {
-        for (size_t i = 0; i < plan->n_rows; i++)
-                if (streq(plan->rows[i].namespace, t->namespace) && streq(plan->rows[i].name, t->name))
-                        return &plan->rows[i];
-        return NULL;
-}
-
 static int64_t grace_of(const StoreSnapshot *snapshot, const Target *t) {
         int64_t grace = 0;
 
@@ -126,7 +119,7 @@ static int restart_begin(const Options *options, const Target *t, Reconcile *r, 
 }
 
 static bool stands(const Plan *plan, const Target *t) {
-        const PlanRow *row = find_row(plan, t);
+        const PlanRow *row = plan_find_row(plan, t->namespace, t->name);
 
         return row && *row->revision;
 }

@@ -77,18 +77,12 @@ static const char *message_id(const PlanStep *s) {
         return s->again ? MESSAGE_ID_WRITTEN : ids[s->verb];
 }
 
-static Reason reason_of(const Plan *plan, const PlanStep *s) {
-        for (size_t i = 0; i < plan->n_rows; i++)
-                if (streq(plan->rows[i].namespace, s->namespace) && streq(plan->rows[i].name, s->name))
-                        return plan->rows[i].reason;
-        return REASON_None;
-}
-
 void observer_log_steps(Observer *o, const Plan *plan, const char *node) {
         for (size_t i = 0; i < plan->n_steps; i++) {
                 const PlanStep *s = &plan->steps[i];
                 char daemonset[sizeof(o->mishaps[0].daemonset)] = "";
-                const char *reason = reason_name(reason_of(plan, s));
+                const PlanRow *row = plan_find_row(plan, s->namespace, s->name);
+                const char *reason = row ? reason_name(row->reason) : "";
                 LogFields fields = { .node = node, .message_id = message_id(s) };
 
                 if (s->verb == STEP_RECORD || s->verb == STEP_FORGET)

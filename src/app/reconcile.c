@@ -214,7 +214,7 @@ static int note_used_stand_ins(const Reconcile *r, const WantedItem *item, PlanR
                 if (!o || !r->local.stand_in || !r->local.stand_in[o - objects->objects])
                         continue;
                 buf_printf(&text, "%s%s%s %s was not read completely; its last good version counts", row->message,
-                           *row->message ? "; " : "", use->kind == OBJECT_SECRET ? "Secret" : "ConfigMap", use->name);
+                           *row->message ? "; " : "", object_kind_name(use->kind), use->name);
                 free(row->message);
                 row->message = buf_take(&text, NULL);
                 row->reason = REASON_SourceIncomplete;
@@ -272,24 +272,21 @@ int reconcile_plan(const Options *options, const ReconcilePass *pass, Reconcile 
 static int report_failures(Plan *plan) {
         for (size_t i = 0; i < plan->n_steps; i++) {
                 const PlanStep *step = &plan->steps[i];
+                PlanRow *row = step->failure ? plan_find_row(plan, step->namespace, step->name) : NULL;
+                char *message;
 
-                for (size_t k = 0; step->failure && k < plan->n_rows; k++) {
-                        PlanRow *row = &plan->rows[k];
-                        char *message;
-
-                        if (!streq(row->namespace, step->namespace) || !streq(row->name, step->name))
-                                continue;
-                        message = strdup(step->failure);
-                        if (!message)
-                                return -ENOMEM;
-                        free(row->message);
-                        row->message = message;
-                        row->state = STATE_HELD;
-                        row->reason = REASON_StoreFailed;
-                        row->revision[0] = 0;
-                        row->written_at = 0;
-                        row->unsettled = false;
-                }
+                if (!row)
+                        continue;
+                message = strdup(step->failure);
+                if (!message)
+                        return -ENOMEM;
+                free(row->message);
+                row->message = message;
+                row->state = STATE_HELD;
+                row->reason = REASON_StoreFailed;
+                row->revision[0] = 0;
+                row->written_at = 0;
+                row->unsettled = false;
         }
         return 0;
 }

@@ -265,21 +265,15 @@ int setup_ca(const Config *config, const KubeletSettings *kubelet, char **ret, s
 
 int setup_last_ca(const Config *config, bool read_only, char **ca, size_t *len) {
         _cleanup_fd_ int dir = file_open_at(AT_FDCWD, config->state_dir, O_RDONLY | O_DIRECTORY, 0);
-        _cleanup_free_ char *kept = NULL;
-        size_t kept_len = 0;
-        int r;
+        int r = 0;
 
         if (dir < 0 || streq(config->api_kubeconfig, "none"))
                 return 0;
-        r = file_read(dir, CA_FILE, CA_MAX, (FileTrust){ .check = true }, &kept, &kept_len, NULL);
-        if (r == -ENOMEM)
-                return r;
-        if (!*ca) {
-                *ca = TAKE_PTR(kept);
-                *len = kept_len;
-        } else if (!read_only && (!kept || kept_len != *len || memcmp(kept, *ca, *len) != 0))
-                (void)file_write_at(dir, CA_FILE ".tmp", CA_FILE, *ca, *len, 0600, NULL);
-        return 0;
+        if (!*ca)
+                r = file_read(dir, CA_FILE, CA_MAX, (FileTrust){ .check = true }, ca, len, NULL);
+        else if (!read_only)
+                r = file_update_at(dir, CA_FILE ".tmp", CA_FILE, *ca, *len, 0600, NULL);
+        return r == -ENOMEM ? r : 0;
 }
 
 /* ---- all of it ---- */

@@ -18,16 +18,14 @@ static int write_one(Materialise *m, const VolumesFacts *f, const Object *daemon
                      const RenderedVolume *v, Outcome *ret, Err *err) {
         char hash[PAYLOAD_HEX + 1] = "";
         _cleanup_payload_ Payload payload = { 0 };
-        int r = materialise_holds(m, v->dir, hash);
+        bool holds = materialise_holds(m, v->dir, hash);
 
         *ret = UNTOUCHED;
-        if (r < 0)
-                return err_oom(err);
-        if (would_vanish(v, r > 0, hash)) {
+        if (would_vanish(v, holds, hash)) {
                 *ret = KEPT;
                 return 0;
         }
-        if (r > 0 && streq(hash, v->hash) && !f->verify)
+        if (holds && streq(hash, v->hash) && !f->verify)
                 return 0;
         if (render_payload(daemonset, f->render, v->name, uid, &payload) < 0)
                 return err_oom(err);
@@ -57,15 +55,8 @@ static int fail_steps(Plan *plan, const PlanWanted *w, const Err *why) {
         return 0;
 }
 
-static PlanRow *row_of(Plan *plan, const PlanWanted *w) {
-        for (size_t i = 0; i < plan->n_rows; i++)
-                if (streq(plan->rows[i].namespace, w->namespace) && streq(plan->rows[i].name, w->name))
-                        return &plan->rows[i];
-        return NULL;
-}
-
 static int note_kept(Plan *plan, const PlanWanted *w, const RenderedVolume *v) {
-        PlanRow *row = row_of(plan, w);
+        PlanRow *row = plan_find_row(plan, w->namespace, w->name);
         _cleanup_buf_ Buf text = BUF_INIT;
 
         if (!row)

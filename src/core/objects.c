@@ -25,6 +25,22 @@ const KindInfo *kind_by_name(const char *kind) {
         return NULL;
 }
 
+const char *object_kind_name(ObjectKind kind) {
+        size_t i = 0;
+
+        while (kinds[i].id != kind)
+                i++;
+        return kinds[i].kind;
+}
+
+bool object_kind_parse(const char *name, ObjectKind *ret) {
+        const KindInfo *kind = kind_by_name(name);
+
+        if (kind)
+                *ret = kind->id;
+        return kind;
+}
+
 const KindInfo *kind_by_list(const char *list) {
         for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
                 if (streq(kinds[i].list, list))

@@ -12,6 +12,10 @@
 
 typedef enum ObjectKind { OBJECT_DAEMONSET, OBJECT_CONFIGMAP, OBJECT_SECRET } ObjectKind;
 
+/* "DaemonSet", "ConfigMap", "Secret". */
+const char *object_kind_name(ObjectKind kind);
+bool object_kind_parse(const char *name, ObjectKind *ret);
+
 /* One text that was read. */
 typedef struct ObjectFile {
         char *name;      /* as given: "flannel.yaml", "-", "daemonsets.d/x.yaml" */

@@ -60,6 +60,13 @@ static void step_done(PlanStep *s) {
         free(s->failure);
 }
 
+PlanRow *plan_find_row(const Plan *p, const char *namespace, const char *name) {
+        for (size_t i = 0; i < p->n_rows; i++)
+                if (streq(p->rows[i].namespace, namespace) && streq(p->rows[i].name, name))
+                        return &p->rows[i];
+        return NULL;
+}
+
 void plan_keep_file(Plan *p, const char *file) {
         size_t kept = 0;
 

@@ -200,6 +200,9 @@ typedef struct Plan {
 /* 0 or -ENOMEM. */
 int plan_make(const PlanFacts *facts, Plan *ret);
 
+/* The row of a DaemonSet, or NULL. */
+PlanRow *plan_find_row(const Plan *p, const char *namespace, const char *name);
+
 /* Drops the steps of all other files; the rows stay. */
 void plan_keep_file(Plan *p, const char *file);
 

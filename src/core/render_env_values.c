@@ -196,7 +196,7 @@ static cJSON *place_member(cJSON *object, cJSON *cursor, const char *key, cJSON 
 static cJSON *place_object(cJSON *values, cJSON *cursor, const Object *object) {
         _cleanup_buf_ Buf name = BUF_INIT;
 
-        buf_printf(&name, "%s %s", object->kind == OBJECT_SECRET ? "Secret" : "ConfigMap", object->name);
+        buf_printf(&name, "%s %s", object_kind_name(object->kind), object->name);
         return name.failed ? NULL : place_member(values, cursor, buf_text(&name), cJSON_CreateObject());
 }
 

@@ -6,10 +6,6 @@
 
 enum { NAMED_MAX = 3 }; /* what is missing, as far as a message spells it out */
 
-static const char *kind_word(ObjectKind kind) {
-        return kind == OBJECT_SECRET ? "Secret" : "ConfigMap";
-}
-
 /* ---- what is used ---- */
 
 /* Appended, and merged once at the end: a template may refer to very many. */
@@ -134,7 +130,7 @@ void reference_no_key(Render *r, ObjectKind kind, const char *name, const char *
 static void missing_text(const Render *r, const Missing *m, Buf *out) {
         const char *path = m->path + strlen("spec.template.spec.");
 
-        buf_printf(out, "%s %s/%s ", kind_word(m->kind), r->daemonset->namespace, m->name);
+        buf_printf(out, "%s %s/%s ", object_kind_name(m->kind), r->daemonset->namespace, m->name);
         if (m->key)
                 buf_printf(out, "has no key %s", m->key);
         else

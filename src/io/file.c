@@ -196,3 +196,15 @@ int file_write_at(int dir_fd, const char *tmp, const char *name, const void *dat
         }
         return r;
 }
+
+int file_update_at(int dir_fd, const char *tmp, const char *name, const void *data, size_t len, mode_t mode, Err *err) {
+        _cleanup_free_ char *there = NULL;
+        size_t there_len;
+        int r = file_read(dir_fd, name, len, (FileTrust){ .check = true }, &there, &there_len, NULL);
+
+        if (r == -ENOMEM)
+                return err_oom(err);
+        if (r == 0 && there_len == len && memcmp(there, data, len) == 0)
+                return 0;
+        return file_write_at(dir_fd, tmp, name, data, len, mode, err);
+}

@@ -42,6 +42,9 @@ int file_make_at(int dir_fd, const char *name, const void *data, size_t len, mod
  * On failure tmp is unlinked and what stood stays. */
 int file_write_at(int dir_fd, const char *tmp, const char *name, const void *data, size_t len, mode_t mode, Err *err);
 
+/* The same, but a file that holds these bytes already, and can be trusted, is not touched. */
+int file_update_at(int dir_fd, const char *tmp, const char *name, const void *data, size_t len, mode_t mode, Err *err);
+
 /* Writes all of it, whatever the kernel takes at a time. 0 or a negative errno. */
 int file_write_fd(int fd, const void *data, size_t len);
 

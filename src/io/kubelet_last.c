@@ -59,8 +59,8 @@ static char *last_text(const KubeletSettings *k, const char *boot_id, size_t *re
 
 int kubelet_settings_keep(const char *state_dir, const char *proc_dir, const KubeletSettings *k) {
         _cleanup_fd_ int dir = k->running ? file_open_at(AT_FDCWD, state_dir, O_RDONLY | O_DIRECTORY, 0) : -1;
-        _cleanup_free_ char *boot_id = NULL, *kept = NULL, *text = NULL;
-        size_t kept_len = 0, len = 0;
+        _cleanup_free_ char *boot_id = NULL, *text = NULL;
+        size_t len = 0;
         int r;
 
         if (dir < 0)
@@ -71,12 +71,8 @@ int kubelet_settings_keep(const char *state_dir, const char *proc_dir, const Kub
         text = last_text(k, boot_id, &len);
         if (!text)
                 return -ENOMEM;
-        r = file_read(dir, LAST_FILE, LAST_MAX, (FileTrust){ .check = true }, &kept, &kept_len, NULL);
-        if (r == -ENOMEM)
-                return r;
-        if (!kept || kept_len != len || memcmp(kept, text, len) != 0)
-                (void)file_write_at(dir, LAST_FILE ".tmp", LAST_FILE, text, len, 0600, NULL);
-        return 0;
+        r = file_update_at(dir, LAST_FILE ".tmp", LAST_FILE, text, len, 0600, NULL);
+        return r == -ENOMEM ? r : 0;
 }
 
 static int take_text(const cJSON *tree, const char *key, char **ret) {

@@ -4,22 +4,12 @@
 #include <errno.h>
 
 bool source_key(const cJSON *object, SourceKey *ret) {
-        static const char *const kinds[] = {
-                [OBJECT_DAEMONSET] = "DaemonSet",
-                [OBJECT_CONFIGMAP] = "ConfigMap",
-                [OBJECT_SECRET] = "Secret",
-        };
         const cJSON *meta = json_get(object, "metadata");
         const char *namespace = json_string(meta, "namespace");
 
         ret->namespace = namespace ? namespace : "default";
         ret->name = json_string(meta, "name");
-        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-                if (ret->name && streq(json_string(object, "kind"), kinds[i])) {
-                        ret->kind = (ObjectKind)i;
-                        return true;
-                }
-        return false;
+        return ret->name && object_kind_parse(json_string(object, "kind"), &ret->kind);
 }
 
 typedef struct Candidate {

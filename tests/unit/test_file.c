@@ -247,6 +247,28 @@ static void write_replaces_an_interrupted_one(void **unused) {
         assert_string_equal(names_in(dir), "x");
 }
 
+static void update_touches_only_what_differs(void **unused) {
+        static const char *const others[] = { "hallo", "hello, and more", "h" };
+        struct stat before, after;
+
+        (void)unused;
+        assert_int_equal(file_update_at(dir_fd, ".tmp", "x", "hello", 5, 0600, NULL), 0);
+        assert_int_equal(stat(in_dir(dir, "x"), &before), 0);
+        assert_int_equal(file_update_at(dir_fd, ".tmp", "x", "hello", 5, 0600, NULL), 0);
+        assert_int_equal(stat(in_dir(dir, "x"), &after), 0);
+        assert_int_equal(before.st_ino, after.st_ino);
+        for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+                put_file(in_dir(dir, "x"), others[i], 0600);
+                assert_int_equal(file_update_at(dir_fd, ".tmp", "x", "hello", 5, 0600, NULL), 0);
+                assert_true(file_is(in_dir(dir, "x"), "hello"));
+        }
+        /* What others may write to is made anew, whatever it holds. */
+        assert_int_equal(chmod(in_dir(dir, "x"), 0666), 0);
+        assert_int_equal(file_update_at(dir_fd, ".tmp", "x", "hello", 5, 0600, NULL), 0);
+        assert_int_equal(stat(in_dir(dir, "x"), &after), 0);
+        assert_int_equal(after.st_mode & 07777, 0600);
+}
+
 static void temporary_name_that_is_a_link_is_not_followed(void **unused) {
         (void)unused;
         put_file(in_dir(dir, "victim"), "precious", 0600);
@@ -357,6 +379,7 @@ int main(void) {
                 WITH_DIR(unreadable_file_says_so),
                 WITH_DIR(write_is_atomic_and_has_its_mode),
                 WITH_DIR(write_replaces_an_interrupted_one),
+                WITH_DIR(update_touches_only_what_differs),
                 WITH_DIR(temporary_name_that_is_a_link_is_not_followed),
                 WITH_DIR(failed_rename_leaves_nothing),
                 WITH_DIR(failed_write_leaves_nothing),
