@@ -10,6 +10,8 @@ enum {
         MODE_DEFAULT = 0644,
         MODE_BITS = 0777,
         MODE_GROUP = 0440, /* what fsGroup adds */
+        MODE_TOKEN = 0600,
+        MODE_READ = 0444,
         ELEMENT_MAX = 255,
         LENGTH_MAX = 4096,
 };
@@ -282,6 +284,23 @@ static int add_service_account(Making *m) {
         return add_bytes(m, "ca.crt", facts->ca_crt, facts->ca_crt_len, MODE_DEFAULT);
 }
 
+static uint32_t token_mode(const PayloadFacts *facts, uint32_t mode) {
+        if (facts->fs_group >= 0 || facts->user == 0)
+                return MODE_TOKEN;
+        return facts->user > 0 ? mode | MODE_READ : mode;
+}
+
+static int add_token(Making *m, const cJSON *source, uint32_t mode) {
+        const PayloadFacts *facts = m->facts;
+        const Token *token = tokens_find(facts->tokens, facts->namespace, str_or_empty(facts->account),
+                                         token_audience(source), token_seconds(source));
+
+        if (!token)
+                return 0;
+        return add_bytes(m, str_or_empty(json_string(source, "path")), token->bytes, strlen(token->bytes),
+                         token_mode(facts, mode));
+}
+
 static int add_projected(Making *m, const cJSON *projected) {
         uint32_t mode = mode_of(projected, "defaultMode", MODE_DEFAULT);
         const cJSON *source;
@@ -295,6 +314,8 @@ static int add_projected(Making *m, const cJSON *projected) {
                         r = add_object(m, OBJECT_CONFIGMAP, json_get(source, "configMap"), "name", mode);
                 else if (json_get(source, "downwardAPI"))
                         r = add_downward(m, json_get(source, "downwardAPI"), mode);
+                else if (json_get(source, "serviceAccountToken"))
+                        r = add_token(m, json_get(source, "serviceAccountToken"), mode);
                 else if (json_get(source, PAYLOAD_ACCOUNT))
                         r = add_service_account(m);
                 if (r < 0)

@@ -8,10 +8,15 @@
  * - a missing optional object gives no files, and so does a missing key of an optional source;
  * - paths are cleaned: "./a//b/" is "a/b"; of several files with one path the last wins;
  * - with fsGroup every file and directory belongs to that group and the group may read it (files: mode | 0440,
- *   directories: mode | 0550 and setgid). */
+ *   directories: mode | 0550 and setgid);
+ * - a token's file: with fsGroup 0600 (and so 0640), else the mode of the volume. Where all containers run as one user
+ *   the kubelet gives them the file, with 0600. Ours are root's: that is 0600 as well if the user is root, and else the
+ *   mode of the volume with 0444 added, as the containers could not read it otherwise (others of the host cannot reach
+ *   it: see io/materialise.h). */
 #pragma once
 
 #include "core/objects.h"
+#include "core/token.h"
 
 typedef struct PayloadFile {
         char *path;  /* relative, checked: no element is "..", "." or empty or longer than 255 bytes, the first does not
@@ -40,6 +45,10 @@ typedef struct PayloadFacts {
         /* For the directory of the ServiceAccount's token. */
         const char *ca_crt; /* PEM; NULL: not known */
         size_t ca_crt_len;
+        /* For tokens. */
+        const Tokens *tokens; /* NULL: they are off */
+        const char *account;  /* the pod's ServiceAccount; unused without tokens */
+        int64_t user;         /* the one user that all containers run as; -1: none, or several; unused without tokens */
 } PayloadFacts;
 
 enum { PAYLOAD_SIZE_MAX = 64 * 1024 * 1024 };
@@ -48,7 +57,7 @@ enum { PAYLOAD_SIZE_MAX = 64 * 1024 * 1024 };
 bool payload_is_wanted(const cJSON *volume);
 
 /* What the volume holds. Sources and keys that are missing give no files, whether they are optional or not, and neither
- * do downwardAPI items that payload_downward cannot answer. A serviceAccountToken gives none: it is not known here.
+ * do downwardAPI items that payload_downward cannot answer, and tokens that are not in the set.
  * -EEXIST: the kubelet could not write it either, as one path is a directory of another, or of the volume itself ("."),
  * or no path at all (absolute, "..", too long). -EFBIG: the objects of all sources and the files take more than
  * PAYLOAD_SIZE_MAX bytes (an object counts with each source and a file with each item that names it, so that a
@@ -61,8 +70,8 @@ int payload_make(const PayloadFacts *facts, Payload *ret);
  * not the template's in a static pod). -ENOMEM. */
 int payload_downward(const PayloadFacts *facts, const cJSON *item, char **ret);
 
-/* A source that the renderer makes up for the directory of a ServiceAccount's token: files `namespace`, and `ca.crt`
- * where it is known, both 0644. */
+/* A source that the renderer makes up for the directory of a ServiceAccount's token, beside the token's: files
+ * `namespace`, and `ca.crt` where it is known, both 0644. */
 #define PAYLOAD_ACCOUNT "daemonletServiceAccount"
 
 enum { PAYLOAD_HEX = 32 };

@@ -300,11 +300,15 @@ static int judge(Render *r, Rendered *ret) {
                 return ret->message ? 0 : -ENOMEM;
         }
         ret->status = references_judge(r, &ret->reason, &ret->message);
+        if (ret->status == RENDER_OK)
+                ret->status = tokens_judge(r, &ret->reason, &ret->message);
         return ret->status == RENDER_OK || ret->message ? 0 : -ENOMEM;
 }
 
 static void render_done(Render *r) {
         references_done(r);
+        token_needs_free(r->tokens, r->n_tokens);
+        free(r->priority_class);
         cJSON_Delete(r->values);
         buf_done(&r->refusals);
         diags_done(&r->warnings);
@@ -327,14 +331,16 @@ static int refuse_volume(int error, Rendered *ret) {
 static int render_template(Render *r, const char *text, cJSON *template, Rendered *ret) {
         _cleanup_json_ cJSON *spec = take_spec(template), *pod = NULL;
         InputFacts facts = { .daemonset = r->daemonset, .options = r->options, .template = text };
+        _cleanup_free_ char *account = strdup(account_name(spec));
         int k;
 
-        if (!spec)
+        if (!spec || !account)
                 return -ENOMEM;
         r->spec = spec;
         r->host_network = json_true(spec, "hostNetwork");
         check_name(r);
         render_spec(r);
+        tokens_gather(r, account);
         k = judge(r, ret);
         if (k < 0 || ret->status != RENDER_OK)
                 return k;
@@ -403,6 +409,10 @@ int render(const Object *daemonset, const RenderOptions *options, Rendered *ret)
         rendered.uses = TAKE_PTR(r.uses);
         rendered.n_uses = r.n_uses;
         r.n_uses = 0;
+        rendered.tokens = TAKE_PTR(r.tokens);
+        rendered.n_tokens = r.n_tokens;
+        r.n_tokens = 0;
+        rendered.priority_class = TAKE_PTR(r.priority_class);
         *ret = rendered;
         rendered = (Rendered){ 0 };
         return 0;
@@ -414,6 +424,8 @@ void rendered_done(Rendered *r) {
         for (size_t i = 0; i < r->n_uses; i++)
                 free(r->uses[i].name);
         free(r->uses);
+        token_needs_free(r->tokens, r->n_tokens);
+        free(r->priority_class);
         diags_done(&r->warnings);
         *r = (Rendered){ 0 };
 }

@@ -6,6 +6,7 @@
 #include "core/manifest.h"
 #include "core/objects.h"
 #include "core/payload.h"
+#include "core/priority.h"
 
 typedef struct RenderOptions {
         const char *node_name;
@@ -15,6 +16,9 @@ typedef struct RenderOptions {
         const char *api_server;  /* [pods] api_server, "host:port" or "[v6]:port"; NULL: none */
         const char *ca_crt;      /* PEM of the cluster's CA, for the token directories; NULL: not known */
         size_t ca_crt_len;
+        const PriorityClass *priorities; /* that are known, by name, besides the system's two; not part of the input */
+        size_t n_priorities;
+        const Tokens *tokens; /* that are known; a pod waits for those that it lacks. NULL: tokens are off */
 } RenderOptions;
 
 /* A volume that is to be materialised before the manifest is written. */
@@ -52,7 +56,10 @@ typedef struct Rendered {
         size_t n_volumes;
         RenderedUse *uses; /* whatever the status; each object once, by kind and name */
         size_t n_uses;
-        Diags warnings; /* fields that were dropped with a loss, and what to know */
+        TokenNeed *tokens; /* that its volumes need: whatever the status, with tokens off as well; sorted, each once */
+        size_t n_tokens;
+        char *priority_class; /* that the pod names, unless it is one of the system's; or NULL; whatever the status */
+        Diags warnings;       /* fields that were dropped with a loss, and what to know */
 } Rendered;
 
 /* Renders a usable DaemonSet. A refusal is a result. 0 or -ENOMEM.
@@ -61,6 +68,7 @@ typedef struct Rendered {
  *   {"config":{<keys used>},"daemonset":"<namespace>/<name>","template":<spec.template>,"values":{<inlined>}}
  * Keys used: secret_env where a Secret is in the environment, api_server where it is injected, volumes_dir where
  * something is materialised. Values: {"ConfigMap <name>":{"<key>":"<value>"},"Secret <name>":{...}} of the environment.
+ * Tokens are in neither the hash nor the bytes, only in what the volumes hold: a new one swaps files.
  */
 int render(const Object *daemonset, const RenderOptions *options, Rendered *ret);
 /* What one of the rendered volumes holds, made anew from the same options: contents are not kept. uid: of the Rendered.

@@ -52,18 +52,31 @@ static const struct {
         { "system-node-critical", 2000001000 },
 };
 
-/* The classes that every cluster has are known by their value; -1 for any other. */
-static int64_t class_priority(const char *name) {
+/* The classes that every cluster has are known by their value. */
+static bool is_system_class(const char *name, int64_t *ret) {
         for (size_t i = 0; i < ARRAY_SIZE(system_classes); i++)
-                if (streq(name, system_classes[i].name))
-                        return system_classes[i].value;
-        return -1;
+                if (streq(name, system_classes[i].name)) {
+                        *ret = system_classes[i].value;
+                        return true;
+                }
+        return false;
+}
+
+static bool class_priority(const Render *r, const char *name, int64_t *ret) {
+        return name && (is_system_class(name, ret) ||
+                        priority_class_find(r->options->priorities, r->options->n_priorities, name, ret));
 }
 
 static void look_at_priority_class(Render *r, cJSON *value, const Path *path) {
         const char *name = cJSON_GetStringValue(value);
 
-        if (name && *name && class_priority(name) < 0)
+        int64_t priority;
+
+        if (!name || !*name || is_system_class(name, &priority))
+                return;
+        r->priority_class = strdup(name);
+        r->failed |= !r->priority_class;
+        if (!class_priority(r, name, &priority))
                 render_warn(
                         r, path,
                         "the value of PriorityClass %s is known to the API server only; without it the pod is among "
@@ -166,11 +179,11 @@ static void look_at_account(Render *r) {
 
                 if (!account || !*account)
                         continue;
-                if (!streq(account, "default"))
+                if (!r->options->tokens && !streq(account, "default"))
                         render_warn(
                                 r, PATH_KEY(NULL, names[i]),
-                                "a static pod has no ServiceAccount: without an API server it gets no token of %s and "
-                                "cannot talk to the API server; dropped",
+                                "a static pod has no ServiceAccount: it gets no token of %s and cannot talk to the API "
+                                "server ([api] tokens is off); dropped",
                                 account);
                 break;
         }
@@ -192,9 +205,9 @@ static void set_tolerations(Render *r) {
 }
 
 static void set_priority(Render *r) {
-        int64_t priority = class_priority(json_string(r->spec, "priorityClassName"));
+        int64_t priority;
 
-        if (priority >= 0)
+        if (class_priority(r, json_string(r->spec, "priorityClassName"), &priority))
                 put(r, "priority", json_new_int(priority));
 }
 

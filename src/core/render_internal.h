@@ -39,6 +39,9 @@ typedef struct Render {
         size_t n_missing, cap_missing;
         RenderedUse *uses;
         size_t n_uses, cap_uses;
+        char *priority_class; /* none of the system's */
+        TokenNeed *tokens;    /* that the volumes need */
+        size_t n_tokens, cap_tokens;
 
         size_t mounted;       /* bytes of objects in volumes, each as often as it is mounted */
         cJSON *values;        /* inlined into the environment, for the input hash; NULL: none yet */
@@ -91,6 +94,15 @@ char *pod_full_name(const Object *daemonset, const RenderOptions *options);
 /* Whether the pod gets the directory of a ServiceAccount's token; adds volume and mounts. */
 bool account_is_wanted(const cJSON *spec);
 void account_mount(Render *r);
+
+/* The ServiceAccount of a template's spec (which loses the field when it is rendered); borrowed. */
+const char *account_name(const cJSON *spec);
+
+/* Notes the tokens that the finished spec's volumes need. */
+void tokens_gather(Render *r, const char *account);
+
+/* RENDER_OK if all are known or tokens are off; else as references_judge. */
+RenderStatus tokens_judge(const Render *r, Reason *ret_reason, char **ret_message);
 
 bool spec_materialises(const cJSON *spec);
 

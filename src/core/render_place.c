@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Volumes that are materialised: where they are, how the pod mounts them, and what they hold. The directory of a
- * ServiceAccount's token is one of them. */
+ * ServiceAccount's token is one of them. Tokens that they need are told here. */
 #include "core/render_internal.h"
 
 #include <errno.h>
@@ -9,16 +9,23 @@
 #define ACCOUNT_VOLUME "kube-api-access"
 #define ACCOUNT_PATH "/var/run/secrets/kubernetes.io/serviceaccount"
 
+enum { TOKENS_NAMED_MAX = 3 }; /* in a message */
+
 static const char *const container_lists[] = { "initContainers", "containers" };
 
 /* ---- the ServiceAccount's directory ---- */
 
-static bool names_account(const cJSON *spec) {
-        const char *name = json_string(spec, "serviceAccountName");
+/* "" if the template names none. */
+static const char *named_account(const cJSON *spec) {
+        const char *name = str_or_empty(json_string(spec, "serviceAccountName"));
 
-        if (!name || !*name)
-                name = json_string(spec, "serviceAccount");
-        return name && *name;
+        return *name ? name : str_or_empty(json_string(spec, "serviceAccount"));
+}
+
+const char *account_name(const cJSON *spec) {
+        const char *name = named_account(spec);
+
+        return *name ? name : "default";
 }
 
 /* Kubernetes gives the directory to every pod; one that names no account has no use for it, and could not start
@@ -26,7 +33,7 @@ static bool names_account(const cJSON *spec) {
 bool account_is_wanted(const cJSON *spec) {
         const cJSON *automount = json_get(spec, "automountServiceAccountToken");
 
-        return cJSON_IsBool(automount) ? cJSON_IsTrue(automount) : names_account(spec);
+        return cJSON_IsBool(automount) ? cJSON_IsTrue(automount) : *named_account(spec);
 }
 
 static const cJSON *find_volume(const cJSON *spec, const char *name) {
@@ -44,20 +51,24 @@ static void account_volume_name(const cJSON *spec, char ret[static 32]) {
                 (void)snprintf(ret, 32, ACCOUNT_VOLUME "-%u", i);
 }
 
-/* {"name":...,"projected":{"sources":[{"serviceAccountToken":{}},{"daemonletServiceAccount":{}}]}} */
+static bool add_source(cJSON *list, const char *kind, cJSON *value) {
+        _cleanup_json_ cJSON *source = cJSON_CreateObject();
+
+        return json_add(source, kind, value) && json_append(list, TAKE_PTR(source));
+}
+
+/* {"name":...,"projected":{"sources":[{"serviceAccountToken":{"expirationSeconds":3607,"path":"token"}},
+ * {"daemonletServiceAccount":{}}]}} */
 static cJSON *account_volume(const char *name) {
-        static const char *const sources[] = { "serviceAccountToken", PAYLOAD_ACCOUNT };
-        _cleanup_json_ cJSON *volume = cJSON_CreateObject(), *projected = cJSON_CreateObject();
+        _cleanup_json_ cJSON *volume = cJSON_CreateObject(), *projected = cJSON_CreateObject(),
+                             *token = cJSON_CreateObject();
         cJSON *list = cJSON_CreateArray();
 
-        if (!json_add(projected, "sources", list) || !json_add_string(volume, "name", name))
+        if (!json_add(projected, "sources", list) || !json_add_string(volume, "name", name) ||
+            !json_add(token, "expirationSeconds", json_new_int(TOKEN_SECONDS_ACCOUNT)) ||
+            !json_add_string(token, "path", "token") || !add_source(list, "serviceAccountToken", TAKE_PTR(token)) ||
+            !add_source(list, PAYLOAD_ACCOUNT, cJSON_CreateObject()))
                 return NULL;
-        for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
-                _cleanup_json_ cJSON *source = cJSON_CreateObject();
-
-                if (!json_add(source, sources[i], cJSON_CreateObject()) || !json_append(list, TAKE_PTR(source)))
-                        return NULL;
-        }
         return json_add(volume, "projected", TAKE_PTR(projected)) ? TAKE_PTR(volume) : NULL;
 }
 
@@ -107,6 +118,55 @@ void account_mount(Render *r) {
         }
         if (used)
                 r->failed |= !json_append(list_of(r->spec, "volumes"), account_volume(name));
+}
+
+/* ---- tokens ---- */
+
+static bool add_need(Render *r, const char *account, const cJSON *source) {
+        if (!ARRAY_GROW(r->tokens, r->n_tokens, r->cap_tokens) ||
+            token_need_init(&r->tokens[r->n_tokens], r->daemonset->namespace, account, token_audience(source),
+                            token_seconds(source)) < 0)
+                return false;
+        r->n_tokens++;
+        return true;
+}
+
+void tokens_gather(Render *r, const char *account) {
+        const cJSON *volume, *source;
+
+        cJSON_ArrayForEach(volume, json_get(r->spec, "volumes")) {
+                cJSON_ArrayForEach(source, json_path(volume, "projected.sources")) {
+                        const cJSON *token = json_get(source, "serviceAccountToken");
+
+                        if (token)
+                                r->failed |= !add_need(r, account, token);
+                }
+        }
+        r->n_tokens = token_needs_merge(r->tokens, r->n_tokens);
+}
+
+RenderStatus tokens_judge(const Render *r, Reason *ret_reason, char **ret_message) {
+        _cleanup_buf_ Buf text = BUF_INIT;
+        size_t n = 0;
+
+        if (!r->options->tokens)
+                return RENDER_OK;
+        for (size_t i = 0; i < r->n_tokens; i++) {
+                const TokenNeed *need = &r->tokens[i];
+
+                if (tokens_find(r->options->tokens, need->namespace, need->account, need->audience, need->seconds) ||
+                    n++ >= TOKENS_NAMED_MAX)
+                        continue;
+                buf_str(&text, n > 1 ? "; " : "there is no token yet of ");
+                token_need_text(need, &text);
+        }
+        if (n == 0)
+                return RENDER_OK;
+        if (n > TOKENS_NAMED_MAX)
+                buf_printf(&text, "; and %zu more", n - TOKENS_NAMED_MAX);
+        *ret_reason = REASON_WaitingForToken;
+        *ret_message = buf_take(&text, NULL);
+        return RENDER_WAITING;
 }
 
 /* ---- where the volumes are ---- */
@@ -233,6 +293,27 @@ int volumes_place(Render *r, const char *input, Rendered *ret) {
 
 /* ---- what they hold ---- */
 
+/* The one user that all containers run as, as the kubelet finds it; else -1. */
+static int64_t user_of(const cJSON *spec) {
+        int64_t one = -1;
+
+        for (size_t i = 0; i < ARRAY_SIZE(container_lists); i++) {
+                const cJSON *container;
+
+                cJSON_ArrayForEach(container, json_get(spec, container_lists[i])) {
+                        int64_t user;
+
+                        if (!json_int(json_path(container, "securityContext.runAsUser"), &user) &&
+                            !json_int(json_path(spec, "securityContext.runAsUser"), &user))
+                                return -1;
+                        if (one >= 0 && user != one)
+                                return -1;
+                        one = user;
+                }
+        }
+        return one;
+}
+
 /* volume: of the template; NULL: the account's. */
 static int payload_of(const Object *daemonset, const RenderOptions *options, const cJSON *template, const cJSON *volume,
                       const char *name, const char *uid, Payload *ret) {
@@ -250,6 +331,9 @@ static int payload_of(const Object *daemonset, const RenderOptions *options, con
                 .annotations = json_get(metadata, "annotations"),
                 .ca_crt = options->ca_crt,
                 .ca_crt_len = options->ca_crt_len,
+                .tokens = options->tokens,
+                .account = account_name(spec),
+                .user = user_of(spec),
         };
 
         if (!facts.volume || !pod)

@@ -92,7 +92,8 @@ static void look_at_projected_secret(Render *r, cJSON *source, const Path *path)
 
 static void look_at_token(Render *r, cJSON *source, const Path *path) {
         (void)source;
-        render_warn(r, path, "no token can be made without an API server; its file is missing until there is one");
+        if (!r->options->tokens)
+                render_warn(r, path, "no token is requested ([api] tokens is off); its file is missing");
 }
 
 static void look_at_downward_api(Render *r, cJSON *source, const Path *path) {

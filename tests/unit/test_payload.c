@@ -307,6 +307,131 @@ static void test_rows(void **state) {
         }
 }
 
+/* ---- tokens ---- */
+
+#define TOKEN(rest) "{\"serviceAccountToken\":{" rest "}}"
+#define PLAIN_TOKEN PROJECTED(TOKEN("\"path\":\"token\""))
+#define MODE_OF_TOKEN(mode) PROJECTED_MODE(mode, TOKEN("\"path\":\"token\""))
+
+static const char *const token_names[][3] = {
+        { "ns", "agent", "" }, { "ns", "agent", "vault" }, { "ns", "other", "" }, { "other", "agent", "" }
+};
+
+/* Of 3600 s, each named by what it is for; of the first one there is one of 3607 s as well. */
+static void known_tokens(Tokens *ret) {
+        for (size_t i = 0; i <= ARRAY_SIZE(token_names); i++) {
+                const char *const *names = token_names[i % ARRAY_SIZE(token_names)];
+                int64_t seconds = i < ARRAY_SIZE(token_names) ? 3600 : 3607;
+                _cleanup_buf_ Buf bytes = BUF_INIT;
+                Token token = { .expires_at = 1 };
+
+                buf_printf(&bytes, "token-%s-%s-%s-%d", names[0], names[1], names[2], (int)seconds);
+                token.bytes = buf_take(&bytes, NULL);
+                assert_int_equal(token_need_init(&token.need, names[0], names[1], names[2], seconds), 0);
+                assert_int_equal(tokens_put(ret, &token), 0);
+        }
+}
+
+static const struct {
+        const char *name, *volume, *want;
+        int r;
+        int64_t group, user;
+} token_rows[] = {
+        { "alone", PLAIN_TOKEN, "644 token=token-ns-agent--3600\n", 0, -1, -1 },
+        { "of an audience", PROJECTED(TOKEN("\"audience\":\"vault\",\"path\":\"./a//b\"")),
+          "644 a/b=token-ns-agent-vault-3600\n", 0, -1, -1 },
+        { "of its life",
+          PROJECTED(TOKEN("\"expirationSeconds\":3607,\"path\":\"a\"") "," TOKEN(
+                  "\"expirationSeconds\":3600,\"path\":\"b\"")),
+          "644 a=token-ns-agent--3607\n644 b=token-ns-agent--3600\n", 0, -1, -1 },
+        { "not known: audience", PROJECTED(TOKEN("\"audience\":\"v\",\"path\":\"token\"")), "", 0, -1, -1 },
+        { "not known: life", PROJECTED(TOKEN("\"expirationSeconds\":3601,\"path\":\"token\"")), "", 0, -1, -1 },
+        { "not known: a bad path does not matter", PROJECTED(TOKEN("\"audience\":\"v\",\"path\":\"..\"")), "", 0, -1,
+          -1 },
+        { "a bad path", PROJECTED(TOKEN("\"path\":\"../token\"")), NULL, -EEXIST, -1, -1 },
+        { "no path", PROJECTED(TOKEN("")), NULL, -EEXIST, -1, -1 },
+        { "an odd source", PROJECTED("{\"serviceAccountToken\":7}"), NULL, -EEXIST, -1, -1 },
+        { "a directory of another file", PROJECTED("{\"configMap\":{\"name\":\"c\"}}," TOKEN("\"path\":\"one/t\"")),
+          NULL, -EEXIST, -1, -1 },
+        { "the last wins", PROJECTED("{\"configMap\":{\"name\":\"c\"}}," TOKEN("\"path\":\"one\"")),
+          "644 one=token-ns-agent--3600\n644 two=2\n", 0, -1, -1 },
+        { "another wins", PROJECTED(TOKEN("\"path\":\"one\"") ",{\"configMap\":{\"name\":\"c\"}}"),
+          "644 one=1\n644 two=2\n", 0, -1, -1 },
+        { "the ServiceAccount's directory",
+          PROJECTED(TOKEN("\"expirationSeconds\":3607,\"path\":\"token\"") ",{\"daemonletServiceAccount\":{}}"),
+          "644 ca.crt=PEM^@|\n644 namespace=ns\n644 token=token-ns-agent--3607\n", 0, -1, -1 },
+
+        { "mode of the volume", MODE_OF_TOKEN("256"), "400 token=token-ns-agent--3600\n", 0, -1, -1 },
+        { "mode: a group", PLAIN_TOKEN, "640 token=token-ns-agent--3600\n", 0, 0, -1 },
+        { "mode: a group and another mode", MODE_OF_TOKEN("511"), "640 token=token-ns-agent--3600\n", 0, 1000, -1 },
+        { "mode: a group and a user", PLAIN_TOKEN, "640 token=token-ns-agent--3600\n", 0, 1000, 1000 },
+        { "mode: a group and root", PLAIN_TOKEN, "640 token=token-ns-agent--3600\n", 0, 1000, 0 },
+        { "mode: root", PLAIN_TOKEN, "600 token=token-ns-agent--3600\n", 0, -1, 0 },
+        { "mode: root and another mode", MODE_OF_TOKEN("0"), "600 token=token-ns-agent--3600\n", 0, -1, 0 },
+        { "mode: a user", PLAIN_TOKEN, "644 token=token-ns-agent--3600\n", 0, -1, 1 },
+        { "mode: a user must be able to read", MODE_OF_TOKEN("256"), "444 token=token-ns-agent--3600\n", 0, -1, 1000 },
+        { "mode: a user and more", MODE_OF_TOKEN("448"), "744 token=token-ns-agent--3600\n", 0, -1, 1000 },
+        { "mode: only that of the token",
+          PROJECTED(TOKEN("\"path\":\"token\"") ",{\"secret\":{\"name\":\"c\"}},{\"daemonletServiceAccount\":{}}"),
+          "644 ca.crt=PEM^@|\n644 namespace=ns\n644 one=secret\n600 token=token-ns-agent--3600\n", 0, -1, 0 },
+};
+
+static void test_tokens(void **state) {
+        _cleanup_objects_ Objects objects = { 0 };
+        _cleanup_tokens_ Tokens tokens = { 0 };
+
+        (void)state;
+        known(objects_yaml, &objects);
+        known_tokens(&tokens);
+        for (size_t i = 0; i < ARRAY_SIZE(token_rows); i++) {
+                _cleanup_json_ cJSON *volume = parse(token_rows[i].volume);
+                PayloadFacts facts = facts_of(&objects, volume, NULL, NULL);
+                _cleanup_payload_ Payload p = { .n = 0 };
+                _cleanup_free_ char *got = NULL;
+                int r;
+
+                facts.tokens = &tokens;
+                facts.account = "agent";
+                facts.fs_group = token_rows[i].group;
+                facts.user = token_rows[i].user;
+                r = payload_make(&facts, &p);
+                if (r != token_rows[i].r)
+                        fail_msg("%s: %d", token_rows[i].name, r);
+                if (r < 0)
+                        continue;
+                got = dump(&p);
+                if (!streq(got, token_rows[i].want))
+                        fail_msg("%s:\n%s", token_rows[i].name, got);
+        }
+}
+
+static void test_tokens_are_of_the_account(void **state) {
+        static const struct {
+                const char *namespace, *account, *want;
+        } pods[] = {
+                { "ns", "other", "644 token=token-ns-other--3600\n" },
+                { "other", "agent", "644 token=token-other-agent--3600\n" },
+                { "ns", "default", "" },
+                { "ns", NULL, "" },
+        };
+        _cleanup_json_ cJSON *volume = parse(PLAIN_TOKEN);
+        _cleanup_tokens_ Tokens tokens = { 0 };
+
+        (void)state;
+        known_tokens(&tokens);
+        for (size_t i = 0; i < ARRAY_SIZE(pods); i++) {
+                PayloadFacts facts = { .namespace = pods[i].namespace, .volume = volume, .fs_group = -1, .user = -1 };
+                _cleanup_payload_ Payload p = { .n = 0 };
+                _cleanup_free_ char *got = NULL;
+
+                facts.tokens = &tokens;
+                facts.account = pods[i].account;
+                assert_int_equal(payload_make(&facts, &p), 0);
+                got = dump(&p);
+                assert_string_equal(got, pods[i].want);
+        }
+}
+
 /* ---- objects that no reader would let through ---- */
 
 static int make_of_bytes(ObjectKind kind, const char *bytes, const char *volume, Payload *ret) {
@@ -672,6 +797,7 @@ static const char everything[] = PROJECTED(
 
 typedef struct Made {
         Objects objects;
+        Tokens tokens;
         cJSON *volume, *labels, *annotations;
         size_t files;
 } Made;
@@ -681,8 +807,11 @@ static int make_once(void *user) {
         PayloadFacts facts = facts_of(&m->objects, m->volume, m->labels, m->annotations);
         PayloadFile file;
         Payload p = { .files = &file, .n = 77 };
-        int r = payload_make(&facts, &p);
+        int r;
 
+        facts.tokens = &m->tokens;
+        facts.account = "agent";
+        r = payload_make(&facts, &p);
         if (r < 0) {
                 /* Untouched. */
                 assert_ptr_equal(p.files, &file);
@@ -698,6 +827,7 @@ static int make_once(void *user) {
 static void made_init(Made *m, const char *volume) {
         *m = (Made){ .volume = parse(volume), .labels = parse(labels_json), .annotations = parse(annotations_json) };
         known(objects_yaml, &m->objects);
+        known_tokens(&m->tokens);
 }
 
 static void made_done(Made *m) {
@@ -705,13 +835,14 @@ static void made_done(Made *m) {
         cJSON_Delete(m->labels);
         cJSON_Delete(m->annotations);
         objects_done(&m->objects);
+        tokens_done(&m->tokens);
 }
 
 static void test_every_allocation_fails_once(void **state) {
         static const struct {
                 const char *volume;
                 size_t files;
-        } volumes[] = { { everything, 11 }, { CM("\"bin\""), 4 }, { SECRET("\"s\""), 4 } };
+        } volumes[] = { { everything, 12 }, { CM("\"bin\""), 4 }, { SECRET("\"s\""), 4 } };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(volumes); i++) {
@@ -754,6 +885,8 @@ static void test_secrets_are_overwritten(void **state) {
         assert_int_equal(overwritten("secret", below_itself, -EEXIST), 2);
         assert_int_equal(overwritten("secret", bad_path, -EEXIST), 1);
         assert_int_equal(overwritten("c2VjcmV0", bad_path, -EEXIST), 1);
+        assert_int_equal(overwritten("token-ns-agent--3600", PLAIN_TOKEN, 0), 1);
+        assert_int_equal(overwritten("token-ns-agent--3600", PROJECTED(TOKEN("\"path\":\"..\"")), -EEXIST), 1);
 }
 
 /* ---- random volumes against a second, simple way to the same files ---- */
@@ -1117,6 +1250,8 @@ static void test_random_volumes(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_rows),
+                cmocka_unit_test(test_tokens),
+                cmocka_unit_test(test_tokens_are_of_the_account),
                 cmocka_unit_test(test_odd_objects),
                 cmocka_unit_test(test_odd_volumes),
                 cmocka_unit_test(test_facts_that_are_missing),

@@ -300,7 +300,241 @@ static void without_a_set_all_is_missing(void **state) {
                                            "kube-system/no1 is missing (volumes[1].configMap)");
 }
 
+/* ---- tokens ---- */
+
+#define TOKEN(rest) "{\"serviceAccountToken\":{" rest "\"path\":\"token\"}}"
+#define VAULT "\"audience\":\"vault\","
+#define OWN_PLACE "{\"mountPath\":\"/var/run/secrets/kubernetes.io/serviceaccount\",\"name\":\"v\"}"
+
+static void put_token(Tokens *set, const char *account, const char *audience, int64_t seconds, const char *bytes,
+                      int64_t expires_at) {
+        Token token = { .bytes = strdup(bytes), .expires_at = expires_at };
+
+        assert_non_null(token.bytes);
+        assert_int_equal(token_need_init(&token.need, "kube-system", account, audience, seconds), 0);
+        assert_int_equal(tokens_put(set, &token), 0);
+}
+
+/* One "<account> <audience> <seconds>;" for each. */
+static char *needs_text(const Rendered *r) {
+        _cleanup_buf_ Buf text = BUF_INIT;
+        char *taken;
+
+        buf_str(&text, "");
+        for (size_t i = 0; i < r->n_tokens; i++) {
+                assert_string_equal(r->tokens[i].namespace, "kube-system");
+                buf_printf(&text, "%s %s %d;", r->tokens[i].account, r->tokens[i].audience, (int)r->tokens[i].seconds);
+        }
+        taken = buf_take(&text, NULL);
+        assert_non_null(taken);
+        return taken;
+}
+
+static void tokens_that_are_needed_are_told(void **state) {
+        static const struct {
+                const char *spec, *container, *want;
+                Reason reason;
+        } rows[] = {
+                { NULL, NULL, "", REASON_None },
+                { CONFIG_MAP(""), NULL, "", REASON_None },
+                { ACCOUNT, NULL, "default  3607;", REASON_None },
+                { "\"serviceAccountName\":\"\",\"serviceAccount\":\"old\"", NULL, "old  3607;", REASON_None },
+                { "\"serviceAccountName\":\"new\",\"serviceAccount\":\"old\"", NULL, "new  3607;", REASON_None },
+                { "\"automountServiceAccountToken\":true", NULL, "default  3607;", REASON_None },
+                { "\"automountServiceAccountToken\":false,\"serviceAccountName\":\"new\"", NULL, "", REASON_None },
+                { PROJECTED(TOKEN("")), NULL, "default  3600;", REASON_None },
+                { "\"automountServiceAccountToken\":false,\"serviceAccountName\":\"new\"," PROJECTED(
+                          TOKEN("") "," TOKEN(VAULT) "," TOKEN("\"expirationSeconds\":7200,") "," TOKEN(VAULT)),
+                  NULL, "new  3600;new  7200;new vault 3600;", REASON_None },
+                { "\"serviceAccountName\":\"new\",\"volumes\":[{\"name\":\"a\",\"projected\":{\"sources\":[" TOKEN(
+                          "\"expirationSeconds\":3607,") "]}},{\"name\":\"b\",\"projected\":{\"sources\":[" TOKEN(VAULT) "]}}]",
+                  NULL, "new  3607;new vault 3600;", REASON_None },
+                /* The place is taken: nobody would mount the directory. */
+                { "\"serviceAccountName\":\"new\"," CONFIG_MAP(""), "\"volumeMounts\":[" OWN_PLACE "]", "",
+                  REASON_None },
+                { PROJECTED(TOKEN("") ",{\"configMap\":{\"name\":\"none\"}}"), NULL, "default  3600;",
+                  REASON_WaitingForConfigMap },
+                { PROJECTED(TOKEN("")) ",\"resourceClaims\":[{\"name\":\"c\"}]", NULL, "default  3600;",
+                  REASON_UnsupportedField },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                _cleanup_free_ char *bytes = template_bytes(NULL, rows[i].spec, rows[i].container);
+                Tokens none = { 0 };
+
+                for (int known = 0; known < 2; known++) {
+                        _cleanup_(rendered_done) Rendered got = { 0 };
+                        _cleanup_free_ char *text = NULL;
+                        Object object = daemonset(bytes);
+                        RenderOptions o = options();
+                        Reason want = rows[i].reason;
+
+                        o.tokens = known ? &none : NULL;
+                        if (known && want == REASON_None && *rows[i].want)
+                                want = REASON_WaitingForToken;
+                        assert_int_equal(render(&object, &o, &got), 0);
+                        assert_string_equal(reason_name(got.reason), reason_name(want));
+                        text = needs_text(&got);
+                        assert_string_equal(text, rows[i].want);
+                }
+        }
+}
+
+static void pod_waits_for_its_tokens(void **state) {
+        static const struct {
+                const char *spec, *want;
+        } rows[] = {
+                { "\"serviceAccountName\":\"agent\"",
+                  "there is no token yet of ServiceAccount kube-system/agent for the API server (3607 s)" },
+                { PROJECTED(TOKEN("") "," TOKEN(VAULT)),
+                  "there is no token yet of ServiceAccount kube-system/default for audience vault (3600 s)" },
+                { PROJECTED(
+                          TOKEN(VAULT) "," TOKEN("\"expirationSeconds\":601,") "," TOKEN("\"expirationSeconds\":600,")),
+                  "there is no token yet of ServiceAccount kube-system/default for the API server (600 s); "
+                  "ServiceAccount kube-system/default for the API server (601 s); "
+                  "ServiceAccount kube-system/default for audience vault (3600 s)" },
+                { PROJECTED(TOKEN(VAULT) "," TOKEN("\"expirationSeconds\":601,") "," TOKEN(
+                          "\"expirationSeconds\":600,") "," TOKEN("") "," TOKEN("\"expirationSeconds\":602,")),
+                  "there is no token yet of ServiceAccount kube-system/default for the API server (600 s); "
+                  "ServiceAccount kube-system/default for the API server (601 s); "
+                  "ServiceAccount kube-system/default for the API server (602 s); and 1 more" },
+        };
+        _cleanup_tokens_ Tokens tokens = { 0 };
+
+        (void)state;
+        put_token(&tokens, "default", "", 3600, "a-token", 1);
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                _cleanup_free_ char *bytes = template_bytes(NULL, rows[i].spec, NULL);
+                _cleanup_(rendered_done) Rendered got = { 0 };
+                Object object = daemonset(bytes);
+                RenderOptions o = options();
+
+                o.tokens = &tokens;
+                assert_int_equal(render(&object, &o, &got), 0);
+                assert_int_equal(got.status, RENDER_WAITING);
+                assert_int_equal(got.reason, REASON_WaitingForToken);
+                assert_string_equal(got.message, rows[i].want);
+                assert_null(got.bytes);
+                assert_int_equal(got.n_volumes, 0);
+        }
+}
+
+static void tokens_are_in_files_only(void **state) {
+        _cleanup_free_ char *bytes = template_bytes(NULL, "\"serviceAccountName\":\"agent\"," PROJECTED(TOKEN(VAULT)),
+                                                    NULL);
+        _cleanup_(rendered_done) Rendered off = { 0 }, first = { 0 }, same = { 0 }, renewed = { 0 };
+        Rendered *const all[] = { &first, &same, &renewed };
+        _cleanup_payload_ Payload account = { 0 }, own = { 0 };
+        _cleanup_tokens_ Tokens tokens = { 0 };
+        Object object = daemonset(bytes);
+        RenderOptions o = options();
+
+        (void)state;
+        render_ok(&object, &o, &off);
+        assert_true(off.volumes[0].empty);
+        o.tokens = &tokens;
+        put_token(&tokens, "agent", "", 3607, "account-token", 1);
+        put_token(&tokens, "agent", "vault", 3600, "vault-token", 1);
+        render_ok(&object, &o, &first);
+        assert_int_equal(off.warnings.n, 2);
+        assert_int_equal(first.warnings.n, 0);
+        put_token(&tokens, "agent", "vault", 3600, "vault-token", 2);
+        render_ok(&object, &o, &same);
+        put_token(&tokens, "agent", "vault", 3600, "vault-token-2", 3);
+        render_ok(&object, &o, &renewed);
+        for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+                assert_string_equal(all[i]->bytes, off.bytes);
+                assert_string_equal(all[i]->input, off.input);
+                assert_string_equal(all[i]->uid, off.uid);
+                assert_int_equal(all[i]->n_volumes, 2);
+                assert_false(all[i]->volumes[0].empty);
+                for (size_t v = 0; v < 2; v++) {
+                        assert_string_equal(all[i]->volumes[v].dir, off.volumes[v].dir);
+                        assert_string_not_equal(all[i]->volumes[v].hash, off.volumes[v].hash);
+                }
+        }
+        for (size_t v = 0; v < 2; v++)
+                assert_string_equal(first.volumes[v].hash, same.volumes[v].hash);
+        assert_string_not_equal(renewed.volumes[0].hash, first.volumes[0].hash);
+        assert_string_equal(renewed.volumes[1].hash, first.volumes[1].hash);
+        assert_int_equal(render_payload(&object, &o, "v", renewed.uid, &own), 0);
+        assert_string_equal(file_of(&own, "token"), "vault-token-2");
+        assert_int_equal(render_payload(&object, &o, "kube-api-access", renewed.uid, &account), 0);
+        assert_string_equal(file_of(&account, "token"), "account-token");
+        assert_string_equal(file_of(&account, "namespace"), "kube-system");
+}
+
+static void mode_of_a_token_is_for_who_runs(void **state) {
+#define POD(user) "\"securityContext\":{" user "},"
+#define RUN(user) "{\"image\":\"r.example/a:1\",\"name\":\"a\",\"securityContext\":{" user "}}"
+#define USER(n) "\"runAsUser\":" n
+        static const struct {
+                const char *spec;
+                uint32_t mode;
+        } rows[] = {
+                { "\"containers\":[" RUN("") "]", 0644 },
+                { POD(USER("0")) "\"containers\":[" RUN("") "," RUN("") "]", 0600 },
+                { POD(USER("7")) "\"containers\":[" RUN(USER("0")) "]", 0600 },
+                { POD(USER("7")) "\"containers\":[" RUN(USER("0")) "," RUN("") "]", 0644 },
+                { "\"containers\":[" RUN(USER("0")) "," RUN("") "]", 0644 },
+                { "\"containers\":[" RUN("") "," RUN(USER("0")) "]", 0644 },
+                { "\"containers\":[" RUN(USER("0")) "],\"initContainers\":[" RUN(USER("0")) "]", 0600 },
+                { "\"containers\":[" RUN(USER("0")) "],\"initContainers\":[" RUN(USER("1")) "]", 0644 },
+                { "\"containers\":[" RUN(USER("1")) "],\"initContainers\":[" RUN(USER("0")) "]", 0644 },
+                { POD("\"fsGroup\":5") "\"containers\":[" RUN(USER("1")) "]", 0640 },
+        };
+        _cleanup_tokens_ Tokens tokens = { 0 };
+
+        (void)state;
+        put_token(&tokens, "default", "", 3600, "a-token", 1);
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                _cleanup_payload_ Payload payload = { 0 };
+                _cleanup_buf_ Buf spec = BUF_INIT;
+                _cleanup_free_ char *bytes = NULL;
+                RenderOptions o = options();
+                Object object;
+
+                buf_printf(&spec, "%s,%s", rows[i].spec, PROJECTED(TOKEN("")));
+                bytes = template_bytes(NULL, buf_text(&spec), NULL);
+                object = daemonset(bytes);
+                o.tokens = &tokens;
+                assert_int_equal(render_payload(&object, &o, "v", "u", &payload), 0);
+                assert_int_equal(payload.n, 1);
+                if (payload.files[0].mode != rows[i].mode)
+                        fail_msg("%03o: %s", payload.files[0].mode, rows[i].spec);
+        }
+}
+
 /* ---- out of memory ---- */
+
+static Tokens oom_tokens;
+
+static int oom_render(void *daemonset_bytes) {
+        Object object = daemonset(daemonset_bytes);
+        RenderOptions o = options();
+        Rendered got = { 0 };
+        int r;
+
+        o.tokens = &oom_tokens;
+        r = render(&object, &o, &got);
+        assert_true(r < 0 ? got.n_tokens == 0 : got.n_tokens == 2);
+        rendered_done(&got);
+        return r;
+}
+
+static void tokens_and_no_memory(void **state) {
+        _cleanup_free_ char *waits = template_bytes(NULL, ACCOUNT "," PROJECTED(TOKEN(VAULT) "," TOKEN(VAULT)), NULL),
+                            *fine = template_bytes(NULL, ACCOUNT "," PROJECTED(TOKEN("")), NULL);
+
+        (void)state;
+        (void)known_objects();
+        put_token(&oom_tokens, "default", "", 3600, "a-token", 1);
+        put_token(&oom_tokens, "default", "", 3607, "another-token", 1);
+        (void)test_oom(oom_render, waits);
+        (void)test_oom(oom_render, fine);
+        tokens_done(&oom_tokens);
+}
 
 static const char *oom_volume;
 
@@ -350,6 +584,11 @@ int main(void) {
                 cmocka_unit_test(refused_pod_has_no_volumes),
                 cmocka_unit_test(very_many_that_are_missing_are_not_all_counted),
                 cmocka_unit_test(without_a_set_all_is_missing),
+                cmocka_unit_test(tokens_that_are_needed_are_told),
+                cmocka_unit_test(pod_waits_for_its_tokens),
+                cmocka_unit_test(tokens_are_in_files_only),
+                cmocka_unit_test(mode_of_a_token_is_for_who_runs),
+                cmocka_unit_test(tokens_and_no_memory),
                 cmocka_unit_test(out_of_memory),
         };
 
