@@ -81,6 +81,18 @@ const Command commands[] = {
           .format = FORMAT_JSON,
           .min_args = 1,
           .run = cmd_render },
+        { .name = "rbac",
+          .usage = "FILE...",
+          .summary = "print the rights at the API server that these DaemonSets need",
+          .help = "Prints RBAC rules for the agents' identities, for kubectl apply -f -: each object that the DaemonSets refer to\n"
+                  "by its name. All files of one call are one set, and applied it replaces what an earlier call named, so\n"
+                  "give all of them. With --node the rule for that Node is printed too. Exit status 1, and nothing printed,\n"
+                  "if a file is invalid; 1 also if a DaemonSet cannot be a static pod: what it refers to is left out.\n",
+          .options = OPTION_NODE | OPTION_STRICT | OPTION_OUTPUT,
+          .formats = FORMAT_BIT(FORMAT_YAML) | FORMAT_BIT(FORMAT_JSON),
+          .format = FORMAT_YAML,
+          .min_args = 1,
+          .run = cmd_rbac },
 };
 const size_t n_commands = ARRAY_SIZE(commands);
 

@@ -33,6 +33,7 @@ int cmd_run(const Options *options);
 int cmd_status(const Options *options);
 int cmd_purge(const Options *options);
 int cmd_restart(const Options *options);
+int cmd_rbac(const Options *options);
 
 extern const Command commands[];
 extern const size_t n_commands;
