@@ -73,7 +73,8 @@ int ledger_memory(Ledger *l, int64_t now, const PlanMemory **ret, size_t *ret_n)
                                           .restart = e->restart,
                                           .absent_for = e->absent_since < 0 ? 0 : now - e->absent_since,
                                           .retries = e->retries,
-                                          .gone_for = e->gone_since < 0 ? 0 : now - e->gone_since };
+                                          .gone_for = e->gone_since < 0 ? 0 : now - e->gone_since,
+                                          .held_since = e->held_since };
         }
         free(l->memory);
         l->memory = memory;
@@ -144,8 +145,7 @@ static void learn_absence(LedgerEntry *e, const PlanRow *row, int64_t now) {
 }
 
 static int learn_row(Ledger *l, const PlanRow *row, int64_t now) {
-        bool held = row->state == STATE_HELD && row->reason != REASON_RemovalDelay,
-             conflict = row->state == STATE_CONFLICT;
+        bool held = row->state == STATE_HELD && !row->delayed, conflict = row->state == STATE_CONFLICT;
         char file[MANIFEST_NAME_MAX + 1];
         LedgerEntry *e;
 
@@ -169,6 +169,8 @@ static int learn_row(Ledger *l, const PlanRow *row, int64_t now) {
         e->conflict = conflict;
         if (row->delayed && e->unwanted_since < 0)
                 e->unwanted_since = now;
+        e->due_at = row->wait > INT64_MAX - now ? INT64_MAX : now + row->wait;
+        e->held_since = row->held_since;
         if (row->damped)
                 e->needed = now;
         learn_absence(e, row, now);
@@ -198,6 +200,7 @@ static void forget(Ledger *l, int64_t now) {
                 if (!e->delayed)
                         e->unwanted_since = -1;
                 if (!e->seen) {
+                        e->held_since = 0;
                         e->absent_since = e->gone_since = -1;
                         e->retries = 0;
                 }
@@ -264,12 +267,12 @@ static void take_earlier(int64_t *due, int64_t at) {
                 *due = at;
 }
 
-int64_t ledger_removal_due(const Ledger *l, int64_t removal_delay) {
+int64_t ledger_removal_due(const Ledger *l) {
         int64_t due = -1;
 
         for (size_t i = 0; i < l->n; i++)
-                if (l->entries[i].unwanted_since >= 0)
-                        take_earlier(&due, l->entries[i].unwanted_since + removal_delay);
+                if (l->entries[i].unwanted_since >= 0 && l->entries[i].due_at < INT64_MAX)
+                        take_earlier(&due, l->entries[i].due_at);
         return due;
 }
 

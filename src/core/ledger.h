@@ -18,6 +18,8 @@ enum {
 typedef struct LedgerEntry {
         char *file;
         int64_t unwanted_since; /* -1: its removal is not due */
+        int64_t due_at;         /* when it can be done; INT64_MAX: a reading of the sources tells */
+        int64_t held_since;     /* seconds, realtime: a change of it is held since; 0 */
         int64_t window;         /* start of the present window */
         int64_t needed;         /* when a repair was last due */
         int64_t repaired;       /* when it was last done */
@@ -65,7 +67,7 @@ int ledger_ask_restart(Ledger *l, const char *file, int64_t now);
 void ledger_forget_restarts(Ledger *l);
 
 /* When a removal is due for which the sources must be read once more: milliseconds of the same clock, or -1. */
-int64_t ledger_removal_due(const Ledger *l, int64_t removal_delay);
+int64_t ledger_removal_due(const Ledger *l);
 
 /* When the manifest directory and the pods must be looked at although no event announces it: likewise. */
 int64_t ledger_look_due(const Ledger *l);

@@ -34,6 +34,9 @@ typedef enum PlanWish {
         WISH_PRESENT, /* the manifest stands and is current */
 } PlanWish;
 
+#define ORIGIN_FILE "file:"
+#define ORIGIN_API "api"
+
 /* One DaemonSet that some source defines. All pointers borrowed. */
 typedef struct PlanWanted {
         const char *namespace, *name;
@@ -41,8 +44,9 @@ typedef struct PlanWanted {
         State state;   /* what to report for WISH_ABSENT (NotHere) and WISH_KEEP (Waiting, Refused, Invalid, NotHere) */
         Reason reason; /* the verdict's or the refusal's */
         const char *message;
-        bool on_delete;           /* updateStrategy OnDelete: what stands is changed only when somebody removes it */
-        const char *origin;       /* "file:<name>" or "api" */
+        bool on_delete;    /* updateStrategy OnDelete: what stands is changed only when somebody removes it */
+        bool by_live_node; /* WISH_ABSENT because of what the live Node says: it must have settled (PlanFacts.settle) */
+        const char *origin;       /* ORIGIN_FILE "<name>" or ORIGIN_API */
         const Rendered *rendered; /* WISH_PRESENT only */
 } PlanWanted;
 
@@ -92,6 +96,7 @@ typedef struct PlanMemory {
         int64_t absent_for;   /* milliseconds for which what stands has had no pod, though a kubelet ran; or 0 */
         unsigned retries;     /* how often it was written again because of that since its pod was last seen */
         int64_t gone_for;     /* milliseconds since the pod of what was withdrawn was first seen gone; or 0 */
+        int64_t held_since;   /* seconds, realtime: it is held since; 0: it was not */
 } PlanMemory;
 
 enum {                                  /* milliseconds */
@@ -118,10 +123,13 @@ typedef struct PlanFacts {
         const char *const *complete_files; /* names of the local files that were read completely */
         size_t n_complete_files;
         bool local_complete;      /* daemonsets.d was read and every file in it completely */
+        bool api_synced;          /* the API server's DaemonSets are all known and as it says now, or there are none */
         bool all_synced;          /* every configured source is complete */
         const PlanMemory *memory; /* by file, in byte order; NULL: this is a single pass, nothing is remembered */
         size_t n_memory;
         int64_t removal_delay; /* milliseconds for which a removal must have been due; 0: at once */
+        int64_t settle;        /* the same where the live Node is the cause (by_live_node), */
+        int64_t node_for;      /* and for which this Node (its uid) must have been followed */
         HoldPolicy hold;
         bool kubelet_synced;            /* this kubelet process has seen the API server */
         int64_t kubelet_up_for;         /* milliseconds since the running kubelet was started; -1: none runs */
@@ -181,7 +189,9 @@ typedef struct PlanRow {
         StepEffect effect;
         StepVerb verb; /* the step for it, if has_step */
         bool has_step;
-        bool delayed;       /* its removal is due and waits for removal_delay */
+        bool delayed;       /* its removal is due and waits */
+        int64_t wait;       /* for so many milliseconds more; INT64_MAX: until the sources were read again */
+        int64_t held_since; /* STATE_HELD for a change that is pending: seconds, realtime; else 0 */
         bool damped;        /* its repair is due and waits, since something fights over the file */
         bool alive;         /* the pod of what stands was seen */
         int64_t absent_for; /* milliseconds without a pod, though the kubelet should run one; -1: that is not so */

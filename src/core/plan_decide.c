@@ -26,23 +26,46 @@ static bool is_now_target(const PlanFacts *f, const PlanItem *it) {
         return false;
 }
 
+static bool holds(const PlanFacts *f) {
+        return f->hold == HOLD_ALWAYS || (f->hold == HOLD_UNTIL_SYNCED && !f->kubelet_synced);
+}
+
 bool item_is_held(const Planner *p, const PlanItem *it) {
         const PlanFacts *f = p->facts;
 
-        if (f->hold == HOLD_NEVER || (f->hold == HOLD_UNTIL_SYNCED && f->kubelet_synced))
-                return false;
-        if (!item_stands(it) && !item_has_last(it))
+        if (!holds(f) || (!item_stands(it) && !item_has_last(it)))
                 return false;
         return witness_of(it) != WITNESS_GONE && !is_now_target(f, it);
 }
 
+/* New bytes must wait as well while an earlier pod of the name runs: such a kubelet does not stop it, and has forgotten
+ * it if it was restarted. */
+static bool must_wait(const Planner *p, const PlanItem *it) {
+        return item_is_held(p, it) ||
+               (holds(p->facts) && item_still_runs(p->facts, it) && !is_now_target(p->facts, it));
+}
+
 /* ---- what a running agent remembers ---- */
 
-/* Editors, git and rsync delete what they are about to write again. */
-static bool is_too_early(const PlanFacts *f, const PlanItem *it) {
-        const PlanMemory *m = memory_of(f, it->file);
+static int64_t missing(int64_t stood, int64_t delay) {
+        if (delay == INT64_MAX)
+                return delay;
+        return stood < delay ? delay - (stood < 0 ? 0 : stood) : 0;
+}
 
-        return f->removal_delay > 0 && (!m || m->unwanted_for < f->removal_delay);
+/* For how long the removal has to wait. Editors, git and rsync delete what they are about to write again; labels and
+ * taints come and go while a node registers. A single pass does what it is told. */
+static int64_t removal_wait(const PlanFacts *f, const PlanItem *it) {
+        const PlanMemory *m = memory_of(f, it->file);
+        int64_t stood = m ? m->unwanted_for : -1, wait = missing(stood, f->removal_delay), more;
+
+        if (it->wanted && it->wanted->by_live_node) {
+                more = missing(stood, f->settle);
+                wait = more > wait ? more : wait;
+                more = missing(f->node_for, f->settle);
+                wait = more > wait ? more : wait;
+        }
+        return wait;
 }
 
 /* ---- single decisions ---- */
@@ -110,6 +133,7 @@ const char *item_staying(const PlanItem *it, size_t *ret_len) {
 
 static void hold(const Planner *p, PlanItem *it) {
         stay(it);
+        it->pending = true;
         item_report(it, STATE_HELD, p->facts->hold == HOLD_ALWAYS ? REASON_HoldAlways : REASON_ApiNotSynced);
 }
 
@@ -119,7 +143,7 @@ static void hold(const Planner *p, PlanItem *it) {
 static void change(const Planner *p, PlanItem *it) {
         const PlanMemory *m = memory_of(p->facts, it->file);
 
-        if (item_is_held(p, it)) {
+        if (must_wait(p, it)) {
                 buf_printf(item_note(it), "new revision %s is pending", it->wanted->rendered->revision);
                 hold(p, it);
         } else if (it->wanted->on_delete && it->stands != STANDS_NOTHING && !p->facts->rerender &&
@@ -190,12 +214,14 @@ static void remove_it(const Planner *p, PlanItem *it) {
                 hold(p, it);
                 return;
         }
-        if ((item_stands(it) || it->last) && is_too_early(p->facts, it)) {
+        it->wait = item_stands(it) || it->last ? removal_wait(p->facts, it) : 0;
+        if (it->wait > 0) {
                 stay(it);
                 /* A stray pod of another DaemonSet of ours is not in its place here. */
                 it->quarantine |= it->foreign && it->misplaced;
                 it->delayed = true;
-                item_report(it, STATE_HELD, REASON_RemovalDelay);
+                item_report(it, STATE_HELD,
+                            it->wanted && it->wanted->by_live_node ? REASON_NodeSettling : REASON_RemovalDelay);
                 buf_str(item_note(it), "it is removed soon, unless it comes back");
                 return;
         }
@@ -217,14 +243,14 @@ static bool file_is_complete(const PlanFacts *f, const char *file) {
 static Reason undefined_reason(const PlanFacts *f, const PlanItem *it) {
         const char *origin = it->written ? it->written->origin : NULL;
 
-        if (origin && startswith(origin, "file:")) {
-                if (f->local_complete || (f->local_read && file_is_complete(f, origin + strlen("file:"))))
+        if (origin && startswith(origin, ORIGIN_FILE)) {
+                if (f->local_complete || (f->local_read && file_is_complete(f, origin + strlen(ORIGIN_FILE))))
                         return REASON_NotDefined;
                 return REASON_SourceIncomplete;
         }
-        if (f->all_synced)
-                return REASON_NotDefined;
-        return streq(origin, "api") ? REASON_SourceIncomplete : REASON_OriginUnknown;
+        if (streq(origin, ORIGIN_API))
+                return f->api_synced ? REASON_NotDefined : REASON_SourceIncomplete;
+        return f->all_synced ? REASON_NotDefined : REASON_OriginUnknown;
 }
 
 static void decide_undefined(const Planner *p, PlanItem *it) {

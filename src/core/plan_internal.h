@@ -40,6 +40,8 @@ typedef struct PlanItem {
         bool quarantine;    /* what stands is moved away; beside a FORGET or alone */
         bool rerender;      /* REPLACE because of the renderer, not of the input */
         bool delayed;       /* its removal waits */
+        int64_t wait;       /* for so many milliseconds */
+        bool pending;       /* a change or removal is held */
         bool damped;        /* its repair waits */
         bool again;         /* RESTORE of what was withdrawn */
         bool gone;          /* the pod of what was withdrawn is gone */
@@ -153,6 +155,8 @@ bool is_seen(Witness witness);
 bool tombstone_is_over(const PlanFacts *f, const PlanTombstone *t);
 /* Whether an earlier pod of the item is still seen. */
 bool item_is_ending(const PlanFacts *f, const PlanItem *it);
+/* Whether an earlier pod of the item has processes. */
+bool item_still_runs(const PlanFacts *f, const PlanItem *it);
 /* Whether its manifest was withdrawn, to be restored. */
 bool item_is_withdrawn(const PlanFacts *f, const PlanItem *it);
 

@@ -36,6 +36,13 @@ bool item_is_ending(const PlanFacts *f, const PlanItem *it) {
         return false;
 }
 
+bool item_still_runs(const PlanFacts *f, const PlanItem *it) {
+        for (size_t i = 0; i < f->n_tombstones; i++)
+                if (f->tombstones[i].witness == WITNESS_RUNNING && is_of(&f->tombstones[i], it))
+                        return true;
+        return false;
+}
+
 bool item_is_withdrawn(const PlanFacts *f, const PlanItem *it) {
         for (size_t i = 0; i < f->n_tombstones; i++)
                 if (it->last && is_of(&f->tombstones[i], it) && streq(f->tombstones[i].uid, it->last->uid))
@@ -109,6 +116,7 @@ static void withdraw(PlanItem *it) {
 static void restart(const Planner *p, PlanItem *it) {
         if (item_is_held(p, it)) {
                 item_report(it, STATE_HELD, p->facts->hold == HOLD_ALWAYS ? REASON_HoldAlways : REASON_ApiNotSynced);
+                it->pending = true;
                 buf_str(item_note(it), "it cannot be restarted now: what is withdrawn would not be stopped");
         } else if (p->facts->kubelet_up_for < 0)
                 buf_str(item_note(it), "it cannot be restarted while no kubelet runs here");

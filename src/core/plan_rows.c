@@ -64,7 +64,12 @@ static bool is_learnt(const PlanItem *it) {
 
 /* What the next look may find changed without an event that announces it. */
 static void fill_memory(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
+        const PlanMemory *m = memory_of(f, it->file);
+
         row->delayed = it->delayed;
+        row->wait = it->delayed ? it->wait : 0;
+        if (row->state == STATE_HELD && it->pending)
+                row->held_since = m && m->held_since ? m->held_since : f->now;
         row->damped = it->damped;
         row->absent_for = it->absent ? it->absent_for : -1;
         row->gone = it->gone;

@@ -37,6 +37,16 @@
         X(ApiNotSynced, "The kubelet has not seen the API server since its start; a change now could run two copies.")          \
         X(HoldAlways, "hold_offline = always: a manifest whose pod may be alive is neither changed nor removed.")               \
         X(RemovalDelay, "It is removed unless it comes back within removal_delay: editors delete and write again.")             \
+        X(NodeSettling,                                                                                                         \
+          "The live Node's labels or taints say that it should not run here; it goes when they have said so for settle.")       \
+        X(WouldRunTwice,                                                                                                        \
+          "The DaemonSet of the API server lacks the fence, so the DaemonSet controller would run it as well.")                 \
+        X(FenceBroken, "The live Node has a label daemonlet.io/static, so the DaemonSet controller runs fenced ones.")          \
+        X(UnknownMode, "The label daemonlet.io/mode has a value that this version does not know.")                              \
+        X(Stale, "The API server cannot be asked; what it last said counts, and nothing is removed because of it.")             \
+        X(SuspectList,                                                                                                          \
+          "The API server's answer lacks what it had; that is believed when it has said so for 10 minutes.")                    \
+        X(NodeDeleted, "The Node object was deleted from the API server, and on_deleted is remove.")                            \
         X(Fight, "Something keeps changing the manifest; it is repaired once in 10 s until that stops.")                        \
         X(StoreFailed, "The manifest directory could not be changed as it should be; what stood stands.")                       \
         X(NotStarted,                                                                                                           \

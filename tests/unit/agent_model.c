@@ -6,6 +6,7 @@
 enum {                        /* milliseconds */
        HEARTBEAT = 10 * 1000, /* as in app/daemon */
        SYNC_SLACK = 10 * 1000,
+       RETRY = 30 * 1000,             /* the longest pause before the API server is asked again */
        TOMBSTONE_KEPT = 30 + 10 * 60, /* seconds, as in io/store */
 };
 
@@ -14,7 +15,15 @@ static int64_t seconds(const Agent *a) {
 }
 
 void am_init(Agent *a, Kubelet *k, const AmWish *sources) {
-        *a = (Agent){ .k = k, .sources = sources, .look_at = -1, .read_at = -1, .kubelet_started = -1, .die_at = -1 };
+        *a = (Agent){ .k = k,
+                      .sources = sources,
+                      .look_at = -1,
+                      .read_at = -1,
+                      .kubelet_started = -1,
+                      .die_at = -1,
+                      .heartbeat = -1,
+                      .connect_at = -1,
+                      .node_since = -1 };
         a->ledger = LEDGER_INIT;
 }
 
@@ -27,6 +36,9 @@ void am_start(Agent *a) {
         a->kubelet_started = a->k->up ? a->k->started : -1;
         a->read_at = a->k->now;
         a->look_at = -1;
+        a->connected = false;
+        a->connect_at = a->k->now + km_between(10, 2000);
+        a->node_since = -1;
 }
 
 void am_kill(Agent *a) {
@@ -35,6 +47,7 @@ void am_kill(Agent *a) {
         ledger_done(&a->ledger);
         a->ledger = LEDGER_INIT;
         memset(a->asked, 0, sizeof(a->asked));
+        a->connected = a->now = false;
 }
 
 void am_news(Agent *a) {
@@ -45,6 +58,18 @@ void am_news(Agent *a) {
 void am_sources_changed(Agent *a) {
         if (a->up)
                 a->read_at = a->k->now + AM_QUIET;
+}
+
+void am_api_changed(Agent *a) {
+        a->connected = false;
+        a->connect_at = a->k->now + km_between(0, RETRY);
+        am_news(a);
+}
+
+void am_ask_now(Agent *a) {
+        km_trace(a->k, "  an operator says now");
+        a->now = a->up;
+        am_news(a);
 }
 
 void am_ask_restart(Agent *a, size_t set) {
@@ -60,6 +85,14 @@ void am_lose_state(Agent *a) {
         km_trace(a->k, "  state is lost");
         memset(a->memory, 0, sizeof(a->memory));
         a->n_tombstones = 0;
+        am_lose_cache(a);
+}
+
+void am_lose_cache(Agent *a) {
+        a->heartbeat = -1;
+        for (size_t i = 0; i < KM_SETS; i++)
+                if (a->of_api[i])
+                        a->seen[i] = (AmWish){ 0 };
 }
 
 bool am_knows(const Agent *a, const KmPod *p) {
@@ -168,6 +201,18 @@ static void settle(Agent *a, const PlanStep *s) {
         }
 }
 
+/* A host that has not run a kubelet since its start runs no pod. */
+static Witness look_for(const Agent *a, const char *uid) {
+        return a->k->has_witness && !a->k->booted ? WITNESS_GONE : km_witness(a->k, uid);
+}
+
+/* What is seen is remembered, however old it is. */
+static bool is_over(const Agent *a, const AmTombstone *t) {
+        Witness w = look_for(a, t->m.uid);
+
+        return w != WITNESS_RUNNING && w != WITNESS_TERMINATING && seconds(a) - t->removed_at > TOMBSTONE_KEPT;
+}
+
 /* In three rounds, as the store does it; false if it died. */
 static bool apply(Agent *a, const Plan *plan) {
         resolve(a);
@@ -190,7 +235,7 @@ static bool apply(Agent *a, const Plan *plan) {
         for (size_t i = 0; i < plan->n_steps; i++)
                 settle(a, &plan->steps[i]);
         for (size_t i = a->n_tombstones; i-- > 0;)
-                if (seconds(a) - a->tombstones[i].removed_at > TOMBSTONE_KEPT)
+                if (is_over(a, &a->tombstones[i]))
                         a->tombstones[i] = a->tombstones[--a->n_tombstones];
         return true;
 }
@@ -219,7 +264,8 @@ static void add_set(Agent *a, Facts *x, size_t set) {
                         .reason = w->wish == WISH_PRESENT ? REASON_Fits
                                   : w->wish == WISH_KEEP  ? REASON_WaitingForConfigMap
                                                           : REASON_NodeSelectorMismatch,
-                        .origin = "file:a.yaml",
+                        .by_live_node = w->wish == WISH_ABSENT && a->node_since >= 0,
+                        .origin = a->of_api[set] ? "api" : "file:a.yaml",
                         .rendered = &a->k->pods[set][w->spec]->r,
                 };
         if (!m->known && !m->next)
@@ -228,12 +274,12 @@ static void add_set(Agent *a, Facts *x, size_t set) {
                 .file = a->k->files_of[set],
                 .namespace = km_names[set][0],
                 .name = km_names[set][1],
-                .origin = "file:a.yaml",
+                .origin = a->of_api[set] ? "api" : "file:a.yaml",
                 .bytes = m->bytes,
                 .len = m->bytes ? strlen(m->bytes) : 0,
                 .next = m->next,
                 .next_len = m->next ? strlen(m->next) : 0,
-                .witness = km_parse(a->k, "", m->bytes, &parsed) ? km_witness(a->k, parsed.uid) : WITNESS_UNKNOWN,
+                .witness = km_parse(a->k, "", m->bytes, &parsed) ? look_for(a, parsed.uid) : WITNESS_UNKNOWN,
         };
 }
 
@@ -257,7 +303,7 @@ static void add_directory(Agent *a, Facts *x) {
                                                                       .n_ports = t->m.pod->r.n_ports,
                                                                       .removed_at = t->removed_at,
                                                                       .grace = KM_GRACE / 1000,
-                                                                      .witness = km_witness(a->k, t->m.uid) };
+                                                                      .witness = look_for(a, t->m.uid) };
         }
 }
 
@@ -265,15 +311,30 @@ static bool knows_kubelet(const Agent *a) {
         return a->k->up && a->kubelet_started == a->k->started;
 }
 
+/* A heartbeat of this process, and none of a clock that goes differently. */
+static bool knows_sync(const Agent *a) {
+        return knows_kubelet(a) && a->heartbeat > a->k->started + SYNC_SLACK;
+}
+
 static void make_facts(Agent *a, Facts *x) {
+        static const char *const all[] = { "*" };
+        bool api_synced = !a->k->has_api || a->connected;
+
         *x = (Facts){ .f = { .local_read = true,
                              .local_complete = a->complete,
-                             .all_synced = a->complete,
-                             .removal_delay = a->read_at >= 0 ? INT64_MAX : AM_REMOVAL_DELAY,
+                             .api_synced = api_synced,
+                             .all_synced = a->complete && api_synced,
+                             .removal_delay = a->now            ? 0
+                                              : a->read_at >= 0 ? INT64_MAX
+                                                                : AM_REMOVAL_DELAY,
+                             .settle = a->now ? 0 : AM_SETTLE,
+                             .node_for = a->node_since < 0 ? 0 : a->k->now - a->node_since,
+                             .now_targets = all,
+                             .n_now_targets = a->now,
                              .hold = a->holds ? HOLD_UNTIL_SYNCED : HOLD_NEVER,
                              .kubelet_up_for = knows_kubelet(a) ? a->k->now - a->k->started : -1,
                              .now = seconds(a) } };
-        x->f.kubelet_synced = knows_kubelet(a) && a->k->synced && a->k->now >= a->k->synced_at + SYNC_SLACK;
+        x->f.kubelet_synced = knows_sync(a);
         for (size_t i = 0; i < KM_SETS; i++)
                 add_set(a, x, i);
         add_directory(a, x);
@@ -291,8 +352,10 @@ static void note_rows(Agent *a, const Plan *plan) {
         for (size_t i = 0; i < plan->n_rows; i++)
                 for (size_t set = 0; set < KM_SETS; set++)
                         if (streq(plan->rows[i].namespace, km_names[set][0]) &&
-                            streq(plan->rows[i].name, km_names[set][1]))
+                            streq(plan->rows[i].name, km_names[set][1])) {
                                 a->states[set] = (int)plan->rows[i].state;
+                                a->reasons[set] = plan->rows[i].reason;
+                        }
 }
 
 static void pass(Agent *a) {
@@ -314,26 +377,38 @@ static void pass(Agent *a) {
         assert_int_equal(ledger_learn(&a->ledger, &plan, a->k->now), 0);
         note_rows(a, &plan);
         memset(a->asked, 0, sizeof(a->asked));
+        a->now = false;
 }
 
+/* What cannot be read keeps its last good DaemonSets. */
 static void read_sources(Agent *a) {
         a->read_at = -1;
         a->look = true;
         a->complete = !a->broken;
-        /* What cannot be read keeps its last good DaemonSets. */
-        if (!a->broken)
-                memcpy(a->seen, a->sources, sizeof(a->seen));
+        for (size_t i = 0; i < KM_SETS; i++)
+                if (a->of_api[i] ? a->connected : !a->broken)
+                        a->seen[i] = a->sources[i];
+}
+
+/* The API server: its DaemonSets, and the heartbeat of the kubelet. */
+static void hear(Agent *a) {
+        bool synced = knows_sync(a);
+
+        if (!a->connected && a->k->api_up && a->connect_at <= a->k->now) {
+                km_trace(a->k, "  agent hears the API server");
+                a->connected = true;
+                if (a->node_since < 0)
+                        a->node_since = a->k->now;
+                a->read_at = a->k->now;
+        }
+        if (a->connected)
+                a->heartbeat = a->k->heartbeat;
+        a->look |= knows_sync(a) != synced;
 }
 
 static void earlier(int64_t *due, int64_t at) {
         if (at >= 0 && (*due < 0 || at < *due))
                 *due = at;
-}
-
-static int64_t sync_due(const Agent *a) {
-        const Kubelet *k = a->k;
-
-        return k->synced && k->now < k->synced_at + SYNC_SLACK ? k->synced_at + SYNC_SLACK : -1;
 }
 
 int64_t am_due(const Agent *a) {
@@ -344,9 +419,10 @@ int64_t am_due(const Agent *a) {
         earlier(&due, a->look_at);
         earlier(&due, a->read_at);
         earlier(&due, a->heartbeat_at);
-        earlier(&due, a->read_at >= 0 ? -1 : ledger_removal_due(&a->ledger, AM_REMOVAL_DELAY));
+        earlier(&due, a->read_at >= 0 ? -1 : ledger_removal_due(&a->ledger));
         earlier(&due, ledger_look_due(&a->ledger));
-        earlier(&due, sync_due(a));
+        if (a->k->has_api && a->k->api_up && !a->connected)
+                earlier(&due, a->connect_at > a->k->now ? a->connect_at : a->k->now + 1);
         return due;
 }
 
@@ -362,14 +438,14 @@ void am_run(Agent *a) {
                         a->read_at = now;
                 }
         }
-        removal = ledger_removal_due(&a->ledger, AM_REMOVAL_DELAY);
+        removal = ledger_removal_due(&a->ledger);
         look = ledger_look_due(&a->ledger);
         if (removal >= 0 && removal <= now)
                 a->read_at = now;
         if (look >= 0 && look <= now)
                 a->look = true;
-        if (a->k->synced && now == a->k->synced_at + SYNC_SLACK)
-                a->look = true;
+        if (a->k->has_api)
+                hear(a);
         if (a->look_at >= 0 && a->look_at <= now) {
                 a->look_at = -1;
                 a->look = true;

@@ -9,11 +9,12 @@
 enum {
         AM_TOMBSTONES = 256,
         AM_REMOVAL_DELAY = 5000, /* milliseconds */
+        AM_SETTLE = 60000,       /* for what the live Node says */
         AM_QUIET = 200,          /* from a change of a source to its reading */
         AM_EPOCH = 1000,         /* what the host's clock shows at the start, seconds */
 };
 
-/* What a source says of one DaemonSet. */
+/* What a source says of one DaemonSet. Where there is an API server, the Node that it does not fit is the live one. */
 typedef struct AmWish {
         bool defined;
         PlanWish wish;
@@ -36,20 +37,26 @@ typedef struct Agent Agent;
 struct Agent {
         Kubelet *k;
         const AmWish *sources; /* of KM_SETS, as they are now */
-        bool broken;           /* a source cannot be read now */
+        bool broken;           /* the local files cannot be read now */
+        bool of_api[KM_SETS];  /* the API server defines it, not a file */
         bool holds;            /* the hold of DESIGN: until the kubelet has seen the API server */
 
         /* On the disk. */
         AmMemory memory[KM_SETS];
         AmTombstone tombstones[AM_TOMBSTONES];
         size_t n_tombstones;
+        AmWish seen[KM_SETS]; /* what was last read of the sources */
+        int64_t heartbeat;    /* the last one of the kubelet that the API server told of; -1 */
 
         /* In the process. */
         bool up;
         int64_t started;
         Ledger ledger;
-        AmWish seen[KM_SETS];
         bool complete;           /* nothing was broken when they were read */
+        bool connected;          /* the API server is heard, */
+        int64_t connect_at;      /* or asked then, */
+        int64_t node_since;      /* and the Node is followed since then; -1 */
+        bool now;                /* an operator overrides the hold, in the next pass */
         bool look;               /* at the directory */
         int64_t look_at;         /* an event is on its way; -1 */
         int64_t read_at;         /* the sources changed; -1 */
@@ -62,6 +69,7 @@ struct Agent {
         unsigned passes_at_now; /* without time going on */
         int64_t passed_at;
         int states[KM_SETS]; /* State of the last plan's rows; -1: no row */
+        Reason reasons[KM_SETS];
         /* Asked before each step is carried out in the directory. */
         void (*on_step)(Agent *a, size_t set, const PlanStep *s);
 };
@@ -72,9 +80,15 @@ void am_kill(Agent *a);
 /* Something that it is told of happened. */
 void am_news(Agent *a);
 void am_sources_changed(Agent *a);
+/* The API server went or came back. */
+void am_api_changed(Agent *a);
 void am_ask_restart(Agent *a, size_t set);
+/* `sync --now` for everything. */
+void am_ask_now(Agent *a);
 /* Its state directory is lost. */
 void am_lose_state(Agent *a);
+/* What the API server said is lost. */
+void am_lose_cache(Agent *a);
 bool am_knows(const Agent *a, const KmPod *p);
 int64_t am_due(const Agent *a);
 void am_run(Agent *a);

@@ -14,6 +14,8 @@ enum { /* milliseconds */
        HOUSEKEEPING = 2 * 1000,
        BACK_OFF = 10 * 1000, /* of a pod that waits for its name, up to half as much more */
        ORPHAN_GRACE = 1000,
+       BEAT = 30 * 1000,
+       RETRY = 20 * 1000, /* the longest pause before it asks the API server again */
 };
 
 /* ---- chance ---- */
@@ -62,7 +64,7 @@ static const WorldPod *edit(World *w, size_t set, const char *spec) {
 }
 
 void km_init(Kubelet *k) {
-        *k = (Kubelet){ .missed_at = -1, .synced_at = -1, .list_at = -1, .sync_at = -1 };
+        *k = (Kubelet){ .missed_at = -1, .list_at = -1, .sync_at = -1, .beat_at = -1, .heartbeat = -1 };
         world_init(&k->world);
         for (size_t i = 0; i < KM_SETS; i++) {
                 for (size_t j = 0; j < KM_SPECS; j++) {
@@ -259,6 +261,7 @@ static void begin(Kubelet *k, KmPod *p) {
         /* Its directory may be there from before. */
         p->trace_at = is_traced(k, p) ? k->now : k->now + km_between(20, 400);
         p->phase = KM_STARTING;
+        p->of_former = false;
         p->at = k->now + km_between(500, 2000);
 }
 
@@ -401,7 +404,7 @@ void km_start(Kubelet *k) {
         k->up = k->booted = true;
         k->started = k->now;
         k->synced = false;
-        k->synced_at = -1;
+        k->beat_at = -1;
         k->sync_at = k->now + km_between(500, 3000);
         memset(k->store, 0, sizeof(k->store));
         k->n_keys = 0;
@@ -426,6 +429,20 @@ void km_stop(Kubelet *k) {
         }
 }
 
+void km_set_api(Kubelet *k, bool up) {
+        km_trace(k, "    the API server %s", up ? "is back" : "is gone");
+        k->api_up = up;
+        k->sync_at = k->now + km_between(0, RETRY);
+        if (k->synced)
+                k->beat_at = k->sync_at;
+}
+
+void km_die(Kubelet *k, KmPod *p) {
+        trace_pod(k, p, "dies");
+        p->phase = KM_CLEANING;
+        p->at = -1;
+}
+
 void km_reboot(Kubelet *k) {
         if (k->up)
                 km_stop(k);
@@ -434,6 +451,7 @@ void km_reboot(Kubelet *k) {
         for (size_t i = 0; i < k->n_pods; i++) {
                 k->table[i].phase = KM_CLEANING;
                 k->table[i].at = -1;
+                k->table[i].of_former = true;
         }
 }
 
@@ -525,6 +543,8 @@ int64_t km_due(const Kubelet *k) {
                 earlier(&due, k->events[0].at);
         if (k->has_api && k->api_up && !k->synced)
                 earlier(&due, k->sync_at > k->now ? k->sync_at : k->now + 1);
+        if (k->api_up && k->synced)
+                earlier(&due, k->beat_at);
         earlier(&due, k->list_at);
         return due;
 }
@@ -532,8 +552,12 @@ int64_t km_due(const Kubelet *k) {
 void km_run(Kubelet *k) {
         if (k->up && k->has_api && k->api_up && !k->synced && k->sync_at <= k->now) {
                 k->synced = true;
-                k->synced_at = k->now;
+                k->beat_at = k->now;
                 km_trace(k, "    kubelet has seen the API server");
+        }
+        if (k->up && k->synced && k->api_up && k->beat_at <= k->now) {
+                k->heartbeat = k->now;
+                k->beat_at = k->now + BEAT;
         }
         while (k->up && k->n_events && k->events[0].at <= k->now) {
                 KmEvent e = k->events[0];

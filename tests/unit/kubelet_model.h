@@ -7,8 +7,9 @@
  * written last wins at an event and the last in order at a list; a file that goes takes its name with it, even if
  * another file has it. It admits a pod once, starts one of a name when the one before is forgotten, and starts a uid
  * that came back while it was ending when housekeeping finds it ended. A kubelet that has an API server (has_api)
- * neither stops pods nor forgets them until it has seen it. A process that is started anew knows nothing: it takes over
- * the pods that it finds wanted, and ends the others. */
+ * neither stops pods nor forgets them until it has seen it; from then on it tells the server now and then that it
+ * lives. A process that is started anew knows nothing: it takes over the pods that it finds wanted, and ends the
+ * others. */
 #pragma once
 
 #include "plan_world.h"
@@ -51,6 +52,7 @@ typedef struct KmPod {
         bool known;       /* to the present kubelet process */
         bool found;       /* running, by a process that did not start it */
         bool desired;     /* the kubelet has a manifest of it */
+        bool of_former;   /* it was there when the host was started anew: only a directory is left */
         unsigned seq;     /* in the queue */
         /* What the test asks: how its manifest went. */
         bool stood, ours, left_by_agent, left_alive, left_unsynced, left_unseen, left_early;
@@ -90,9 +92,9 @@ struct Kubelet {
         bool up, booted; /* it runs; it has run since the host was started */
         int64_t started, list_at, sync_at;
         bool has_api, api_up, synced;
-        int64_t synced_at;
-        bool refuses;       /* it lacks resources now and then */
-        bool counts_ending; /* whether a port is taken by a pod that is ending */
+        int64_t beat_at, heartbeat; /* when it tells the server that it lives, and when it did last; -1 */
+        bool refuses;               /* it lacks resources now and then */
+        bool counts_ending;         /* whether a port is taken by a pod that is ending */
         bool has_witness;
         struct {
                 bool present;
@@ -136,6 +138,10 @@ void km_stop(Kubelet *k);
 /* Every pod dies. */
 void km_reboot(Kubelet *k);
 bool km_is_frozen(const Kubelet *k);
+/* The API server goes, or comes back; the kubelet notices in its own time. */
+void km_set_api(Kubelet *k, bool up);
+/* The pod's containers end of themselves, and nothing tells of it. */
+void km_die(Kubelet *k, KmPod *p);
 /* When it has something to do; -1: never. */
 int64_t km_due(const Kubelet *k);
 /* Does what is due now. */

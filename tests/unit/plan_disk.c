@@ -197,10 +197,14 @@ void wishes_random(Wishes *s, int64_t now) {
                 s->of[i].state = s->of[i].wish == WISH_KEEP ? kept[chance(3)] : STATE_NOT_HERE;
                 s->of[i].spec = any_spec();
                 s->of[i].origin = origins[chance(3)];
+                s->of[i].by_live_node = s->of[i].wish == WISH_ABSENT && chance(2);
         }
         s->facts.local_read = chance(4) != 0;
         s->facts.local_complete = s->facts.local_read && chance(2);
-        s->facts.all_synced = s->facts.local_complete && chance(2);
+        s->facts.api_synced = chance(2);
+        s->facts.all_synced = s->facts.local_complete && s->facts.api_synced;
+        s->facts.settle = (int64_t)chance(3) * 60000;
+        s->facts.node_for = (int64_t)chance(120) * 1000;
         s->facts.hold = (HoldPolicy)chance(3);
         s->facts.kubelet_synced = chance(2);
         s->facts.kubelet_up_for = chance(4) ? (int64_t)chance(200) * 1000 : -1;
@@ -235,6 +239,7 @@ void disk_facts(World *w, const Disk *d, const Wishes *s) {
 
                         x->state = s->of[i].state;
                         x->origin = s->of[i].origin;
+                        x->by_live_node = s->of[i].by_live_node;
                 }
                 if (m->known) {
                         PlanWritten *x = world_written(w, disk_names[i][0], disk_names[i][1], NULL, NULL);
@@ -261,7 +266,10 @@ void disk_facts(World *w, const Disk *d, const Wishes *s) {
                 world_read(w, world_text(w, "set now=a/x"));
         w->facts.local_read = s->facts.local_read;
         w->facts.local_complete = s->facts.local_complete;
+        w->facts.api_synced = s->facts.api_synced;
         w->facts.all_synced = s->facts.all_synced;
+        w->facts.settle = s->facts.settle;
+        w->facts.node_for = s->facts.node_for;
         w->facts.hold = s->facts.hold;
         w->facts.kubelet_synced = s->facts.kubelet_synced;
         w->facts.kubelet_up_for = s->facts.kubelet_up_for;

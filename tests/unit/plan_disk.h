@@ -50,6 +50,7 @@ typedef struct Wishes {
                 PlanWish wish;
                 State state;
                 const char *spec, *origin;
+                bool by_live_node; /* WISH_ABSENT */
         } of[N_NAMES];
         PlanFacts facts; /* the flags only */
         bool file_complete, now_one;

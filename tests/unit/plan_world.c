@@ -13,6 +13,7 @@
 void world_init(World *w) {
         *w = (World){ .facts = { .local_read = true,
                                  .local_complete = true,
+                                 .api_synced = true,
                                  .all_synced = true,
                                  .kubelet_synced = true,
                                  .kubelet_up_for = 3600 * 1000,
@@ -253,6 +254,8 @@ static char *option(const Line *l, const char *key) {
 static int64_t number(const Line *l, const char *key, int64_t otherwise) {
         const char *word = option(l, key);
 
+        if (streq(word, "ever"))
+                return INT64_MAX;
         return word ? strtoll(word, NULL, 10) : otherwise;
 }
 
@@ -303,7 +306,8 @@ static Reason reason_of(const char *word) {
         return REASON_None;
 }
 
-/* want NS/NAME present SPEC | keep | absent [state=STATE] [reason=REASON] [origin=] [message=] [on-delete] */
+/* want NS/NAME present SPEC | keep | absent [state=STATE] [reason=REASON] [origin=] [message=] [on-delete]
+ * [by-live-node] */
 static void read_want(World *w, const Line *l) {
         char *name = split_name(l->words[1]), *state = option(l, "state");
         PlanWish wish = (PlanWish)PICK(l->words[2], "absent", "keep", "present");
@@ -311,6 +315,7 @@ static void read_want(World *w, const Line *l) {
 
         x->origin = origin_option(w, l);
         x->on_delete = flag(l, "on-delete");
+        x->by_live_node = flag(l, "by-live-node");
         x->reason = option(l, "reason") ? reason_of(option(l, "reason")) : x->reason;
         x->message = option(l, "message") ? world_text(w, "%s", option(l, "message")) : NULL;
         for (unsigned i = 0; state && i <= STATE_HANDED_OVER; i++)
@@ -361,7 +366,7 @@ static void read_tombstone(World *w, const Line *l) {
         x->grace = number(l, "grace", x->grace);
 }
 
-/* memory NS/NAME [unwanted=] [damped] [restart] [absent=] [retries=] [gone=]; in the order of files */
+/* memory NS/NAME [unwanted=] [damped] [restart] [absent=] [retries=] [gone=] [held=]; in the order of files */
 static void read_memory(World *w, const Line *l) {
         char *name = split_name(l->words[1]);
         PlanMemory *x = world_memory(w, l->words[1], name);
@@ -372,6 +377,7 @@ static void read_memory(World *w, const Line *l) {
         x->absent_for = number(l, "absent", 0);
         x->retries = (unsigned)number(l, "retries", 0);
         x->gone_for = number(l, "gone", 0);
+        x->held_since = number(l, "held", 0);
 }
 
 /* set WORD... */
@@ -382,9 +388,13 @@ static void read_set(World *w, const Line *l) {
                 bool *to;
                 bool value;
         } flags[] = {
-                { "local-unread", &f->local_read, false }, { "local-incomplete", &f->local_complete, false },
-                { "not-synced", &f->all_synced, false },   { "kubelet-unsynced", &f->kubelet_synced, false },
-                { "rerender", &f->rerender, true },        { "confirm", &f->confirm, true },
+                { "local-unread", &f->local_read, false },
+                { "local-incomplete", &f->local_complete, false },
+                { "not-synced", &f->all_synced, false },
+                { "api-unsynced", &f->api_synced, false },
+                { "rerender", &f->rerender, true },
+                { "confirm", &f->confirm, true },
+                { "kubelet-unsynced", &f->kubelet_synced, false },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
@@ -395,6 +405,8 @@ static void read_set(World *w, const Line *l) {
         f->now = number(l, "clock", f->now);
         f->kubelet_up_for = number(l, "kubelet-up", f->kubelet_up_for);
         f->removal_delay = number(l, "removal-delay", f->removal_delay);
+        f->settle = number(l, "settle", f->settle);
+        f->node_for = number(l, "node-for", f->node_for);
         if (option(l, "complete")) {
                 *ADD(w->files, f->n_complete_files, w->cap_files) = world_text(w, "%s", option(l, "complete"));
                 f->complete_files = w->files;
@@ -467,6 +479,12 @@ static void print_text(const World *w, const char *text, Buf *out) {
 static void print_memory(const PlanRow *r, Buf *out) {
         buf_printf(out, "  %s%s%s%s%s", r->delayed ? " delayed" : "", r->damped ? " damped" : "",
                    r->alive ? " alive" : "", r->gone ? " gone" : "", r->unsettled ? " unsettled" : "");
+        if (r->wait == INT64_MAX)
+                buf_str(out, " wait=ever");
+        else if (r->wait)
+                buf_printf(out, " wait=%lld", (long long)r->wait);
+        if (r->held_since)
+                buf_printf(out, " held=%lld", (long long)r->held_since);
         if (r->absent_for >= 0)
                 buf_printf(out, " absent=%lld", (long long)r->absent_for);
         if (r->written_at)

@@ -52,7 +52,8 @@ typedef enum Act {
         ACT_STATE,
         ACT_BREAK,
         ACT_LOSE,
-        N_ACTS, /* those below follow from the others */
+        ACT_DOWN, /* a pod's containers end of themselves */
+        N_ACTS,   /* those below follow from the others */
         ACT_DEFINE = N_ACTS,
         ACT_FIT,
         ACT_SHOW,
@@ -77,7 +78,8 @@ typedef struct Sim {
         size_t n_later;
         uint64_t seed;
         int64_t state_lost_at, stranger_at;
-        int64_t copy_at[KM_SETS]; /* when a copy of it was moved away; -1 */
+        int64_t unread_at[KM_SETS]; /* since when its source cannot be read; -1 */
+        int64_t copy_at[KM_SETS];   /* when a copy of it was moved away; -1 */
         bool leftover[KM_SETS];
         int64_t away_at[KM_SETS]; /* since when it does not stand though nothing is in its way; -1 */
         unsigned passes_before, minute;
@@ -172,7 +174,7 @@ static void check_port_gift(Agent *a, size_t set, const PlanStep *s) {
 
                 if (p->m.set == set || !km_pods_clash(&p->m, &m))
                         continue;
-                if (!km_has_containers(p) && !is_seen_now(p))
+                if (!km_has_containers(p) && (p->of_former || !is_seen_now(p)))
                         continue;
                 if ((p->stood && km_has_containers(p) && sim->state_lost_at < 0) ||
                     (p->left_by_agent && !is_excused(p) && p->left_at > sim->state_lost_at))
@@ -205,18 +207,27 @@ static bool is_unwanted(const AmWish *w) {
         return !w->defined || w->wish == WISH_ABSENT;
 }
 
+/* Whether the source of it cannot be read now. */
+static bool is_unread(const Agent *a, size_t set) {
+        return a->of_api[set] ? !a->connected : a->broken;
+}
+
 /* A step that takes the manifest of a running pod away needs a cause. */
 static void check_cause(Agent *a, size_t set, const PlanStep *s, const KmManifest *old, const KmManifest *new) {
         const AmWish *now = &sim->wishes[set], *seen = &a->seen[set];
         bool is_ours = km_find_file(a->k, s->file)->by_agent;
+        bool settles = seen->defined && a->node_since >= 0;
+        int64_t delay = settles ? AM_SETTLE : AM_REMOVAL_DELAY;
         /* What cannot be read may have changed since it was read. */
         bool unwanted = is_unwanted(seen) &&
-                        (a->broken || (is_unwanted(now) && sim->k.now - now->since >= AM_REMOVAL_DELAY));
+                        (is_unread(a, set) || (is_unwanted(now) && sim->k.now - now->since >= delay));
 
         if (a->holds && (km_is_frozen(a->k) || !a->k->up) && s->verb != STEP_RESTORE && is_ours)
                 broken("%s is changed before the kubelet has seen its API server", s->file);
-        if (s->verb == STEP_REMOVE && !seen->defined && !a->complete)
+        if (s->verb == STEP_REMOVE && !seen->defined && (a->of_api[set] ? !a->connected : !a->complete))
                 broken("%s was removed though its source was not read", s->file);
+        if (s->verb == STEP_REMOVE && settles && sim->k.now - a->node_since < AM_SETTLE)
+                broken("%s was removed because of a Node that had not settled", s->file);
         if (s->verb == STEP_REMOVE && !unwanted)
                 broken("%s was removed without cause", s->file);
         if (s->verb == STEP_WITHDRAW && !a->asked[set])
@@ -226,6 +237,18 @@ static void check_cause(Agent *a, size_t set, const PlanStep *s, const KmManifes
         if (s->verb == STEP_RESTORE && seen->defined && seen->wish == WISH_PRESENT && same_input(seen->spec, old) &&
             !same_input(seen->spec, new))
                 broken("%s was restored to what is not wanted", s->file);
+}
+
+/* Nothing new beside a pod that runs, where the kubelet may have forgotten that one and does not stop it. */
+static void check_beside(const Agent *a, size_t set, const PlanStep *s, const KmManifest *new) {
+        if (!a->holds || !a->k->has_witness || (a->k->up && !km_is_frozen(a->k)))
+                return;
+        for (size_t i = 0; i < a->k->n_pods; i++) {
+                const KmPod *p = &a->k->table[i];
+
+                if (p->m.set == set && km_has_containers(p) && is_remembered(a, p) && !streq(p->m.uid, new->uid))
+                        broken("%s %s is written beside %s, which nobody stops", s->file, spec_of(new), spec_of(&p->m));
+        }
 }
 
 /* A restart needs a kubelet, and a pod that is not there needs time to come. */
@@ -249,8 +272,11 @@ static void on_step(Agent *a, size_t set, const PlanStep *s) {
         }
         if (s->verb == STEP_CREATE || s->verb == STEP_REPLACE || s->verb == STEP_RESTORE) {
                 check_port_gift(a, set, s);
-                if (km_parse(a->k, s->file, s->bytes, &new))
+                if (km_parse(a->k, s->file, s->bytes, &new)) {
                         check_return(s, &new);
+                        if (s->verb != STEP_RESTORE)
+                                check_beside(a, set, s, &new);
+                }
         }
         if (s->verb == STEP_WITHDRAW)
                 check_withdrawal(a, set, s);
@@ -278,7 +304,8 @@ static void wish(Sim *s, size_t set, bool defined, PlanWish w, size_t spec) {
         km_trace(&s->k, "%s %s %s", s->k.files_of[set], defined ? words[w] : "is not defined", km_specs[spec]);
         if (is_unwanted(&next) == is_unwanted(old))
                 next.since = old->since;
-        else if (is_unwanted(&next) && s->k.now - old->since < 2 * AM_QUIET)
+        else if (is_unwanted(&next) && (s->k.now - old->since < 2 * AM_QUIET ||
+                                        (s->unread_at[set] >= 0 && old->since + AM_QUIET >= s->unread_at[set])))
                 next.since = old->before; /* nobody has read what was between */
         next.before = old->since;
         *old = next;
@@ -309,7 +336,7 @@ static void act_on_source(Sim *s, Act act, size_t set) {
                 wish(s, set, true, WISH_PRESENT, km_random(4) ? w->spec : spec);
                 break;
         case ACT_MISFIT:
-                later(s, km_between(1, 60000), ACT_FIT, set, NULL);
+                later(s, km_between(1, s->k.has_api ? 4 * AM_SETTLE : AM_SETTLE), ACT_FIT, set, NULL);
                 wish(s, set, true, WISH_ABSENT, w->spec);
                 break;
         case ACT_KEEP:
@@ -412,6 +439,20 @@ static void start_agent(Sim *s) {
                 am_start(&s->a);
 }
 
+static void set_api(Sim *s, bool up) {
+        km_set_api(&s->k, up);
+        am_api_changed(&s->a);
+}
+
+/* A pod that nobody manages: what a kubelet knows it starts again. */
+static void kill_any(Sim *s) {
+        for (size_t i = 0; i < s->k.n_pods; i++)
+                if (!s->k.table[i].known && s->k.table[i].phase == KM_RUNNING) {
+                        km_die(&s->k, &s->k.table[i]);
+                        return;
+                }
+}
+
 static void act_on_host(Sim *s, Act act) {
         int64_t pause = km_random(3) ? km_between(100, 5000) : km_between(5000, 120000);
 
@@ -441,10 +482,12 @@ static void act_on_host(Sim *s, Act act) {
                 km_trace(&s->k, "the sources cannot be read");
                 am_sources_changed(&s->a);
                 later(s, km_between(100, 30000), ACT_MEND, 0, NULL);
-        } else if (act == ACT_API)
-                s->k.api_up = !s->k.api_up;
+        } else if (act == ACT_API && s->k.has_api)
+                set_api(s, !s->k.api_up);
         else if (act == ACT_LOSE)
                 s->k.lose = 1 + (unsigned)km_random(3);
+        else if (act == ACT_DOWN)
+                kill_any(s);
 }
 
 static void act(Sim *s, const Later *l) {
@@ -513,11 +556,14 @@ static bool has_leftover(const Sim *s, size_t set) {
 /* What is wanted stands soon after its pod is gone. */
 static void check_away(Sim *s, size_t set) {
         const AmWish *w = &s->wishes[set];
-        bool here = w->defined && w->wish == WISH_PRESENT && !s->a.broken && s->a.up && s->k.up && s->k.has_witness;
+        bool here = w->defined && w->wish == WISH_PRESENT && !is_unread(&s->a, set) && s->a.up && s->k.up &&
+                    s->k.has_witness;
+        /* Held for a fight, not for a pod. */
+        bool fights = s->a.states[set] == STATE_HELD && s->a.reasons[set] == REASON_Fight;
         State state = (State)s->a.states[set];
 
         if (here && !km_find_file(&s->k, s->k.files_of[set]) && s->a.read_at < 0 && state != STATE_CONFLICT &&
-            state != STATE_HELD && state != STATE_WAITING && !is_any_seen(s, set)) {
+            !fights && state != STATE_WAITING && !is_any_seen(s, set)) {
                 if (s->away_at[set] < 0)
                         s->away_at[set] = s->k.now;
                 if (s->leftover[set] != has_leftover(s, set))
@@ -562,6 +608,10 @@ static void go_on(Sim *s, int64_t end) {
                 s->k.news = false;
                 check_pace(s);
                 for (size_t i = 0; i < KM_SETS; i++) {
+                        if (!is_unread(&s->a, i))
+                                s->unread_at[i] = -1;
+                        else if (s->unread_at[i] < 0)
+                                s->unread_at[i] = s->k.now;
                         check_copy(s, i);
                         check_away(s, i);
                 }
@@ -633,7 +683,7 @@ static void check_end(Sim *s) {
         }
         if (!rests)
                 return;
-        if (ledger_look_due(&s->a.ledger) >= 0 || ledger_removal_due(&s->a.ledger, AM_REMOVAL_DELAY) >= 0)
+        if (ledger_look_due(&s->a.ledger) >= 0 || ledger_removal_due(&s->a.ledger) >= 0)
                 broken("something is due in the end");
         passes = s->a.passes;
         go_on(s, s->k.now + REST);
@@ -656,7 +706,8 @@ static void calm_down(Sim *s) {
         s->n_later = 0;
         s->k.refuses = false;
         s->k.lose = 0;
-        s->k.api_up = true;
+        if (s->k.has_api && !s->k.api_up)
+                set_api(s, true);
         s->a.die_at = -1;
         remove_foreign(s);
         s->a.broken = false;
@@ -698,7 +749,10 @@ static void run(uint64_t seed) {
         am_init(&s.a, &s.k, s.wishes);
         s.a.holds = s.k.has_api;
         s.a.on_step = on_step;
+        for (size_t i = 3; i < KM_SETS; i++)
+                s.a.of_api[i] = s.k.has_api;
         s.state_lost_at = -1;
+        memset(s.unread_at, -1, sizeof(s.unread_at));
         memset(s.copy_at, -1, sizeof(s.copy_at));
         memset(s.away_at, -1, sizeof(s.away_at));
         for (size_t i = 0; i < KM_SETS; i++)

@@ -10,6 +10,8 @@
 #define FILE_A "daemonlet_ns_a.json"
 #define _cleanup_ledger_ _cleanup_(ledger_done)
 
+enum { DELAY = 5000 }; /* of removals, milliseconds */
+
 static char ns[] = "ns", a[] = "a", b[] = "b", c[] = "c", file_a[] = FILE_A, failure[] = "disk full", none[] = "";
 
 /* A plan with at most one step for "a" and one row for `row`. */
@@ -31,12 +33,6 @@ static const Plan *row_of(Made *m, char *name, bool delayed, bool damped) {
         return &m->plan;
 }
 
-static int learn(Ledger *l, char *name, bool delayed, bool damped, int64_t now) {
-        Made m;
-
-        return ledger_learn(l, row_of(&m, name, delayed, damped), now);
-}
-
 static void repair(Ledger *l, int64_t now) {
         Made m;
 
@@ -56,17 +52,31 @@ static const PlanMemory *remembered(Ledger *l, const char *file, int64_t now) {
         return NULL;
 }
 
+/* A plan with a row that a delay holds up as the plan does it. */
+static int learn(Ledger *l, char *name, bool delayed, bool damped, int64_t now) {
+        char file[MANIFEST_NAME_MAX + 1];
+        const PlanMemory *memory;
+        Made m;
+
+        assert_int_equal(manifest_file_name(ns, name, file), 0);
+        memory = remembered(l, file, now);
+        (void)row_of(&m, name, delayed, damped);
+        if (delayed)
+                m.row.wait = DELAY - (memory && memory->unwanted_for > 0 ? memory->unwanted_for : 0);
+        return ledger_learn(l, &m.plan, now);
+}
+
 static void test_removal_waits_from_the_first_plan_that_wants_it(void **state) {
         _cleanup_ledger_ Ledger l = LEDGER_INIT;
 
         (void)state;
         assert_null(remembered(&l, FILE_A, 0));
-        assert_int_equal(ledger_removal_due(&l, 5000), -1);
+        assert_int_equal(ledger_removal_due(&l), -1);
         assert_int_equal(learn(&l, a, true, false, 1000), 0);
         assert_int_equal(learn(&l, a, true, false, 3000), 0);
         assert_int_equal(remembered(&l, FILE_A, 4000)->unwanted_for, 3000);
         assert_false(remembered(&l, FILE_A, 4000)->damped);
-        assert_int_equal(ledger_removal_due(&l, 5000), 6000);
+        assert_int_equal(ledger_removal_due(&l), 6000);
 }
 
 static void test_wanted_again_starts_anew(void **state) {
@@ -76,9 +86,9 @@ static void test_wanted_again_starts_anew(void **state) {
         assert_int_equal(learn(&l, a, true, false, 1000), 0);
         assert_int_equal(learn(&l, a, false, false, 2000), 0);
         assert_int_equal(remembered(&l, FILE_A, 3000)->unwanted_for, -1);
-        assert_int_equal(ledger_removal_due(&l, 5000), -1);
+        assert_int_equal(ledger_removal_due(&l), -1);
         assert_int_equal(learn(&l, a, true, false, 4000), 0);
-        assert_int_equal(ledger_removal_due(&l, 5000), 9000);
+        assert_int_equal(ledger_removal_due(&l), 9000);
 }
 
 static void test_what_a_plan_does_not_speak_of_is_not_due(void **state) {
@@ -87,7 +97,7 @@ static void test_what_a_plan_does_not_speak_of_is_not_due(void **state) {
         (void)state;
         assert_int_equal(learn(&l, a, true, false, 1000), 0);
         assert_int_equal(learn(&l, b, true, false, 2000), 0);
-        assert_int_equal(ledger_removal_due(&l, 5000), 7000);
+        assert_int_equal(ledger_removal_due(&l), 7000);
         assert_int_equal(remembered(&l, FILE_A, 3000)->unwanted_for, -1);
 }
 
@@ -101,11 +111,62 @@ static void test_the_first_of_several_is_due_first(void **state) {
         (void)state;
         for (size_t i = 0; i < 3; i++) {
                 plan.n_rows = i + 1;
+                for (size_t j = 0; j <= i; j++)
+                        rows[j].wait = DELAY - 1000 * (int64_t)(i - j);
                 assert_int_equal(ledger_learn(&l, &plan, 1000 * (int64_t)(i + 1)), 0);
         }
         assert_int_equal(l.n, 3);
-        assert_int_equal(ledger_removal_due(&l, 5000), 6000);
+        assert_int_equal(ledger_removal_due(&l), 6000);
         assert_int_equal(remembered(&l, "daemonlet_ns_b.json", 4000)->unwanted_for, 1000);
+}
+
+/* Each removal waits for as long as the plan says, whichever was wanted first. */
+static void test_what_waits_longer_is_due_later(void **state) {
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+        PlanRow rows[] = { { .namespace = ns, .name = a, .delayed = true, .wait = 60000, .absent_for = -1 },
+                           { .namespace = ns, .name = b, .delayed = true, .wait = 5000, .absent_for = -1 } };
+        Plan plan = { .rows = rows, .n_rows = 1 };
+
+        (void)state;
+        assert_int_equal(ledger_learn(&l, &plan, 1000), 0);
+        assert_int_equal(ledger_removal_due(&l), 61000);
+        plan.n_rows = 2;
+        rows[0].wait = 59000;
+        assert_int_equal(ledger_learn(&l, &plan, 2000), 0);
+        assert_int_equal(ledger_removal_due(&l), 7000);
+        assert_int_equal(remembered(&l, FILE_A, 7000)->unwanted_for, 6000);
+        /* The second one went. Another Node is followed: the first waits anew, and was due for as long as before. */
+        plan.n_rows = 1;
+        rows[0].wait = 60000;
+        assert_int_equal(ledger_learn(&l, &plan, 7000), 0);
+        assert_int_equal(ledger_removal_due(&l), 67000);
+        assert_int_equal(remembered(&l, FILE_A, 8000)->unwanted_for, 7000);
+        rows[0].wait = 0;
+        assert_int_equal(ledger_learn(&l, &plan, 9000), 0);
+        assert_int_equal(ledger_removal_due(&l), 9000);
+        rows[0].delayed = false;
+        assert_int_equal(ledger_learn(&l, &plan, 9500), 0);
+        assert_int_equal(ledger_removal_due(&l), -1);
+}
+
+/* The sources are to be read first: nothing else makes it due, though the time goes on. */
+static void test_what_waits_for_a_reading_is_not_due(void **state) {
+        static const int64_t waits[] = { INT64_MAX, INT64_MAX - 999 };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(waits); i++) {
+                _cleanup_ledger_ Ledger l = LEDGER_INIT;
+                PlanRow rows[] = { { .namespace = ns, .name = a, .delayed = true, .wait = waits[i], .absent_for = -1 },
+                                   { .namespace = ns, .name = b, .delayed = true, .wait = 1, .absent_for = -1 } };
+                Plan plan = { .rows = rows, .n_rows = 1 };
+
+                assert_int_equal(ledger_learn(&l, &plan, 1000), 0);
+                assert_int_equal(ledger_removal_due(&l), -1);
+                assert_int_equal(remembered(&l, FILE_A, 9000)->unwanted_for, 8000);
+                plan.n_rows = 2;
+                assert_int_equal(ledger_learn(&l, &plan, 9000), 0);
+                assert_int_equal(ledger_removal_due(&l), 9001);
+        }
 }
 
 static void test_what_counts_as_a_repair(void **state) {
@@ -324,6 +385,73 @@ static void test_holds_and_conflicts_count_when_they_begin(void **state) {
         assert_int_equal(l.conflicts, 2);
 }
 
+/* A plan says since when; it is handed to the next one, until there is none that says so. */
+static void test_since_when_it_is_held(void **state) {
+        const int64_t late = LEDGER_FIGHT_WINDOW;
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+        Made m;
+
+        (void)state;
+        (void)row_of(&m, a, false, false);
+        m.row.state = STATE_HELD;
+        m.row.held_since = 700;
+        assert_int_equal(ledger_learn(&l, &m.plan, 1000), 0);
+        assert_int_equal(remembered(&l, FILE_A, 2000)->held_since, 700);
+        assert_int_equal(remembered(&l, FILE_A, 2000)->unwanted_for, -1);
+        assert_int_equal(ledger_removal_due(&l), -1);
+        assert_int_equal(ledger_look_due(&l), -1);
+        assert_int_equal(ledger_learn(&l, &m.plan, 1000 + 2 * late), 0);
+        assert_int_equal(remembered(&l, FILE_A, 1000 + 2 * late)->held_since, 700);
+        /* Held for something else. */
+        m.row.held_since = 0;
+        assert_int_equal(ledger_learn(&l, &m.plan, 2000 + 2 * late), 0);
+        assert_int_equal(remembered(&l, FILE_A, 2000 + 2 * late)->held_since, 0);
+        m.row.held_since = 900;
+        assert_int_equal(ledger_learn(&l, &m.plan, 3000 + 2 * late), 0);
+        m.row.state = STATE_RUNNING;
+        m.row.held_since = 0;
+        assert_int_equal(ledger_learn(&l, &m.plan, 4000 + 2 * late), 0);
+        assert_null(remembered(&l, FILE_A, 4000 + 2 * late));
+}
+
+/* A manifest that no plan speaks of is not held, though it is remembered for another reason. */
+static void test_what_has_no_row_is_not_held(void **state) {
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+        Made m;
+
+        (void)state;
+        repair(&l, 1000);
+        (void)row_of(&m, a, false, false);
+        m.row.state = STATE_HELD;
+        m.row.held_since = 700;
+        assert_int_equal(ledger_learn(&l, &m.plan, 1000), 0);
+        assert_int_equal(remembered(&l, FILE_A, 1000)->held_since, 700);
+        assert_int_equal(ledger_learn(&l, &(Plan){ 0 }, 2000), 0);
+        assert_int_equal(remembered(&l, FILE_A, 2000)->held_since, 0);
+}
+
+/* What waits for a delay is no hold, whatever the reason. */
+static void test_delays_are_no_holds(void **state) {
+        static const Reason reasons[] = { REASON_RemovalDelay, REASON_NodeSettling };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+                _cleanup_ledger_ Ledger l = LEDGER_INIT;
+                Made m;
+
+                (void)row_of(&m, a, true, false);
+                m.row.state = STATE_HELD;
+                m.row.reason = reasons[i];
+                m.row.wait = 1;
+                assert_int_equal(ledger_learn(&l, &m.plan, 1000), 0);
+                assert_int_equal(l.holds, 0);
+                m.row.delayed = false;
+                m.row.wait = 0;
+                assert_int_equal(ledger_learn(&l, &m.plan, 2000), 0);
+                assert_int_equal(l.holds, 1);
+        }
+}
+
 static int live(void *user) {
         _cleanup_ledger_ Ledger l = LEDGER_INIT;
         const PlanMemory *memory;
@@ -359,6 +487,8 @@ int main(void) {
                 cmocka_unit_test(test_wanted_again_starts_anew),
                 cmocka_unit_test(test_what_a_plan_does_not_speak_of_is_not_due),
                 cmocka_unit_test(test_the_first_of_several_is_due_first),
+                cmocka_unit_test(test_what_waits_longer_is_due_later),
+                cmocka_unit_test(test_what_waits_for_a_reading_is_not_due),
                 cmocka_unit_test(test_what_counts_as_a_repair),
                 cmocka_unit_test(test_a_hundred_repairs_in_a_minute_are_a_fight),
                 cmocka_unit_test(test_who_stopped_fighting_leaves_nothing_due),
@@ -371,6 +501,9 @@ int main(void) {
                 cmocka_unit_test(test_copies_count_with_their_manifest),
                 cmocka_unit_test(test_what_has_no_name_counts_for_itself),
                 cmocka_unit_test(test_holds_and_conflicts_count_when_they_begin),
+                cmocka_unit_test(test_since_when_it_is_held),
+                cmocka_unit_test(test_what_has_no_row_is_not_held),
+                cmocka_unit_test(test_delays_are_no_holds),
                 cmocka_unit_test(test_out_of_memory),
         };
 

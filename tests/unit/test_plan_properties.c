@@ -9,19 +9,24 @@
 
 enum { SEQUENCE = 6 }; /* plans that follow one another on one disk */
 
+static size_t settled_removals; /* what the live Node's verdict removed after its time */
+
 /* ---- what must hold ---- */
 
 static void fail_with(World *w, const Plan *plan, const char *what) {
         _cleanup_buf_ Buf out = BUF_INIT;
 
-        buf_printf(&out, "%s\nhold=%d synced=%d local=%d/%d all=%d rerender=%d confirm=%d\n", what, (int)w->facts.hold,
-                   w->facts.kubelet_synced, w->facts.local_read, w->facts.local_complete, w->facts.all_synced,
-                   w->facts.rerender, w->facts.confirm);
+        buf_printf(&out, "%s\nhold=%d synced=%d local=%d/%d api=%d all=%d rerender=%d confirm=%d\n", what,
+                   (int)w->facts.hold, w->facts.kubelet_synced, w->facts.local_read, w->facts.local_complete,
+                   w->facts.api_synced, w->facts.all_synced, w->facts.rerender, w->facts.confirm);
+        buf_printf(&out, "removal-delay=%" PRId64 " settle=%" PRId64 " node-for=%" PRId64 "\n", w->facts.removal_delay,
+                   w->facts.settle, w->facts.node_for);
         for (size_t i = 0; i < w->facts.n_wanted; i++) {
                 const PlanWanted *x = &w->facts.wanted[i];
 
-                buf_printf(&out, "want %s/%s %d %s %s\n", x->namespace, x->name, (int)x->wish,
-                           x->rendered ? world_spec(w, x->rendered->bytes, x->rendered->len) : "-", x->origin);
+                buf_printf(&out, "want %s/%s %d %s %s%s\n", x->namespace, x->name, (int)x->wish,
+                           x->rendered ? world_spec(w, x->rendered->bytes, x->rendered->len) : "-", x->origin,
+                           x->by_live_node ? " by-live-node" : "");
         }
         for (size_t i = 0; i < w->facts.n_present; i++) {
                 const PlanEntry *x = &w->facts.present[i];
@@ -54,6 +59,15 @@ static void check_order(World *w, const Plan *plan) {
         }
 }
 
+/* Whether the source that defined it is known to lack it. */
+static bool is_evident(const World *w, const char *origin) {
+        const PlanFacts *f = &w->facts;
+
+        if (origin && startswith(origin, "file:"))
+                return f->local_complete || (f->local_read && streq(origin, "file:a.yaml") && f->n_complete_files);
+        return streq(origin, "api") ? f->api_synced : f->all_synced;
+}
+
 /* Nothing goes as undefined unless the source that defined it was complete. */
 static void check_removals(World *w, const Plan *plan, const Disk *before, const Disk *after) {
         size_t undefined = 0;
@@ -72,10 +86,7 @@ static void check_removals(World *w, const Plan *plan, const Disk *before, const
                 if (defined)
                         continue;
                 undefined += s->verb == STEP_REMOVE;
-                if (!(origin && startswith(origin, "file:")
-                              ? w->facts.local_complete || (w->facts.local_read && streq(origin, "file:a.yaml") &&
-                                                            w->facts.n_complete_files)
-                              : w->facts.all_synced))
+                if (!is_evident(w, origin))
                         fail_with(w, plan, "removed although its source was not complete");
         }
         if (undefined >= 3 && w->facts.n_wanted == 0 && !w->facts.confirm) {
@@ -83,12 +94,26 @@ static void check_removals(World *w, const Plan *plan, const Disk *before, const
 
                 for (size_t i = 0; i < after->n_files; i++)
                         ours += disk_pod(w, after->files[i].bytes, after->files[i].len) != NULL;
+                /* What is withdrawn comes back. */
+                for (size_t i = 0; i < N_NAMES; i++)
+                        ours += after->memory[i].known && after->memory[i].bytes;
                 if (ours == 0)
                         fail_with(w, plan, "everything was removed");
         }
 }
 
-/* While held, the bytes of a manifest whose pod may be alive change to the last ones or not at all. */
+/* Whether an earlier pod of the name has processes. */
+static bool still_runs(const World *w, const PlanStep *s) {
+        for (size_t i = 0; i < w->facts.n_tombstones; i++)
+                if (w->facts.tombstones[i].witness == WITNESS_RUNNING &&
+                    streq(w->facts.tombstones[i].namespace, s->namespace) &&
+                    streq(w->facts.tombstones[i].name, s->name))
+                        return true;
+        return false;
+}
+
+/* While held, the bytes of a manifest whose pod may be alive change to the last ones or not at all; nor does anything
+ * new come beside an earlier pod. */
 static void check_hold(World *w, const Plan *plan, const Disk *before, const Wishes *s) {
         bool held = s->facts.hold == HOLD_ALWAYS || (s->facts.hold == HOLD_UNTIL_SYNCED && !s->facts.kubelet_synced);
 
@@ -98,7 +123,11 @@ static void check_hold(World *w, const Plan *plan, const Disk *before, const Wis
                 const Memory *m = name < N_NAMES ? &before->memory[name] : NULL;
                 const WorldPod *last = m ? disk_pod(w, m->bytes, m->len) : NULL;
 
-                if (!last || disk_witness(s, last) == WITNESS_GONE || (s->now_one && name == 0))
+                if (name == N_NAMES || (s->now_one && name == 0))
+                        continue;
+                if ((step->verb == STEP_CREATE || step->verb == STEP_REPLACE) && still_runs(w, step))
+                        fail_with(w, plan, "new bytes beside an earlier pod");
+                if (!last || disk_witness(s, last) == WITNESS_GONE)
                         continue;
                 if (step->verb == STEP_REMOVE || step->verb == STEP_FORGET || step->verb == STEP_REPLACE ||
                     step->verb == STEP_CREATE || step->verb == STEP_WITHDRAW)
@@ -108,17 +137,50 @@ static void check_hold(World *w, const Plan *plan, const Disk *before, const Wis
         }
 }
 
-static const PlanRow *row_of(const Plan *plan, const char *namespace, const char *name) {
-        for (size_t i = 0; i < plan->n_rows; i++)
-                if (streq(plan->rows[i].namespace, namespace) && streq(plan->rows[i].name, name))
-                        return &plan->rows[i];
+static const PlanMemory *memory_of_file(const World *w, const char *file) {
+        for (size_t i = 0; i < w->facts.n_memory; i++)
+                if (streq(w->facts.memory[i].file, file))
+                        return &w->facts.memory[i];
         return NULL;
+}
+
+/* What goes has been due for long enough; each row says how long it waits or since when it is held, not both. */
+static void check_waits(World *w, const Plan *plan, const Wishes *s) {
+        const PlanFacts *f = &w->facts;
+
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const PlanStep *step = &plan->steps[i];
+                size_t name = disk_name(step->namespace, step->name);
+                const PlanMemory *m = memory_of_file(w, step->file);
+                int64_t stood = m ? m->unwanted_for : -1;
+
+                if (step->verb != STEP_REMOVE)
+                        continue;
+                if (stood < f->removal_delay && f->removal_delay > 0)
+                        fail_with(w, plan, "removed before removal_delay");
+                if (!s->of[name].wanted || !s->of[name].by_live_node || f->settle == 0)
+                        continue;
+                if (stood < f->settle || f->node_for < f->settle)
+                        fail_with(w, plan, "removed before the Node has settled");
+                settled_removals++;
+        }
+        for (size_t i = 0; i < plan->n_rows; i++) {
+                const PlanRow *row = &plan->rows[i];
+                bool waits = row->reason == REASON_RemovalDelay || row->reason == REASON_NodeSettling;
+                bool held = row->reason == REASON_ApiNotSynced || row->reason == REASON_HoldAlways;
+
+                if ((row->wait > 0) != row->delayed || row->wait < 0 || (waits && !row->delayed))
+                        fail_with(w, plan, "a row that waits for nothing, or for something else");
+                if (row->held_since < 0 || (row->held_since > 0 && row->state != STATE_HELD) ||
+                    (held && row->held_since == 0) || (row->held_since > 0 && row->delayed))
+                        fail_with(w, plan, "a row that is held since never, or not held since then");
+        }
 }
 
 /* Every wanted one stands with its input unless the row says why not; and what the row says stands does. */
 static void check_result(World *w, const Plan *plan, Disk *after, const Wishes *s) {
         for (size_t i = 0; i < N_NAMES; i++) {
-                const PlanRow *row = row_of(plan, disk_names[i][0], disk_names[i][1]);
+                const PlanRow *row = plan_find_row(plan, disk_names[i][0], disk_names[i][1]);
                 const DiskFile *f = disk_find(after, world_file(w, disk_names[i][0], disk_names[i][1]));
                 const WorldPod *p = f ? disk_pod(w, f->bytes, f->len) : NULL;
 
@@ -192,6 +254,7 @@ static void check_plan(World *w, const Plan *plan, const Disk *before, Disk *aft
         check_order(w, plan);
         check_removals(w, plan, before, after);
         check_hold(w, plan, before, s);
+        check_waits(w, plan, s);
         check_result(w, plan, after, s);
         check_single(w, plan, after);
 }
@@ -246,15 +309,18 @@ static PlanMemory *memory_for_another(const World *w, const Plan *plan) {
         return memory;
 }
 
-/* Whether one goes whose ports are not those of the present rendering, which take part in the contest: until its pod
- * is gone they are in the way. */
-static bool withdraws_stale(World *w, const Plan *plan, const Disk *before, const Wishes *s) {
+/* Whether one goes, or loses the tombstone of its pod, whose ports are not those of the present rendering, which take
+ * part in the contest: only until then its own ones are in the way. */
+static bool frees_stale(World *w, const Plan *plan, const Disk *before, const Wishes *s) {
         for (size_t i = 0; i < plan->n_steps; i++) {
-                size_t name = disk_name(plan->steps[i].namespace, plan->steps[i].name);
+                const PlanStep *step = &plan->steps[i];
+                size_t name = disk_name(step->namespace, step->name);
                 const Memory *m = name < N_NAMES ? &before->memory[name] : NULL;
-                const WorldPod *p = m ? disk_pod(w, m->bytes, m->len) : NULL;
+                const WorldPod *p = step->verb == STEP_RECORD ? disk_pod(w, step->bytes, step->len)
+                                    : m                       ? disk_pod(w, m->bytes, m->len)
+                                                              : NULL;
 
-                if (plan->steps[i].verb == STEP_WITHDRAW && s->of[name].wish == WISH_PRESENT &&
+                if ((step->verb == STEP_WITHDRAW || step->verb == STEP_RECORD) && s->of[name].wish == WISH_PRESENT &&
                     !(p && streq(p->spec, s->of[name].spec)))
                         return true;
         }
@@ -320,7 +386,7 @@ static void learn(World *w, Agent *a, const Plan *plan) {
         due = ledger_look_due(&a->ledger);
         if (due >= 0 && due <= a->now)
                 fail_with(w, plan, "a look is due at once");
-        due = ledger_removal_due(&a->ledger, 5000);
+        due = ledger_removal_due(&a->ledger);
         if (due >= 0 && due <= a->now)
                 fail_with(w, plan, "a removal is due at once");
 }
@@ -339,8 +405,11 @@ static void plan_once(World *w, Agent *a, Disk *disk, size_t counts[STEP_TOUCH +
         _cleanup_plan_ Plan plan = { 0 }, again = { 0 };
         Wishes wishes;
         Disk before;
+        bool stale;
 
         wishes_random(&wishes, a->now / 1000);
+        if (!a->runs)
+                wishes.facts.settle = 0;
         for (size_t i = 0; i < N_NAMES; i++)
                 disk->memory[i].learnt = false;
         for (size_t i = 0; i < disk->n_tombstones; i++)
@@ -352,12 +421,13 @@ static void plan_once(World *w, Agent *a, Disk *disk, size_t counts[STEP_TOUCH +
         for (size_t i = 0; i < plan.n_steps; i++)
                 counts[plan.steps[i].verb]++;
         check_plan(w, &plan, &before, disk, &wishes);
-        if (!withdraws_stale(w, &plan, &before, &wishes))
+        stale = frees_stale(w, &plan, &before, &wishes);
+        if (!stale)
                 check_interrupted(w, &plan, &before, disk, &wishes);
 
         learn(w, a, &plan);
         make_plan(w, a, disk, &wishes, &again);
-        if (again.n_steps) {
+        if (again.n_steps && !stale) {
                 _cleanup_buf_ Buf what = BUF_INIT;
 
                 buf_str(&what, "a second plan has steps, after:\n");
@@ -408,6 +478,8 @@ static void test_properties(void **state) {
         for (unsigned i = 0; i <= STEP_TOUCH; i++)
                 if (counts[i] == 0 && rounds >= 300)
                         fail_msg("no plan had a step %s: chance is not doing its work", step_verb_name((StepVerb)i));
+        if (settled_removals == 0 && rounds >= 300)
+                fail_msg("nothing was removed because of the live Node: chance is not doing its work");
 }
 
 int main(void) {
