@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/cmd.h"
 #include "app/report.h"
+#include "app/report_api.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -25,9 +26,22 @@ static void say_row(const Options *options, const cJSON *row) {
                  str_or_empty(json_string(row, "message")));
 }
 
+static void say_held(const Options *options, const cJSON *row, int64_t now) {
+        char age[REPORT_AGE_MAX];
+        int64_t since;
+
+        if (!json_int(json_get(row, "heldSince"), &since))
+                return;
+        report_age(now - since, age);
+        say_note(options, "%s/%s: held for %s (%s): %s", str_or_empty(json_string(row, "namespace")),
+                 str_or_empty(json_string(row, "name")), age, str_or_empty(json_string(row, "reason")),
+                 str_or_empty(json_string(row, "message")));
+}
+
 /* What the table has no room for: why something is not well, and what went wrong lately. */
 static void say_details(const Options *options, const cJSON *status, const cJSON *rows, int64_t now) {
         const cJSON *node = json_get(status, "node"), *mishaps = json_get(status, "lastErrors");
+        _cleanup_buf_ Buf api = BUF_INIT;
         int shown = 0;
 
         say_note(options,
@@ -36,9 +50,14 @@ static void say_details(const Options *options, const cJSON *status, const cJSON
                  str_or_empty(json_string(node, "name")), str_or_empty(json_string(node, "source")),
                  count(status, "repairs"), count(status, "quarantined"), count(status, "held"),
                  count(status, "conflicts"), count(status, "restarts"));
+        report_api_line(status, now, &api);
+        if (api.len)
+                say_note(options, "%s", buf_text(&api));
         for (const cJSON *row = rows ? rows->child : NULL; row; row = row->next)
                 if (!report_row_is_well(row))
                         say_row(options, row);
+                else
+                        say_held(options, row, now);
         for (const cJSON *m = mishaps ? mishaps->child : NULL; m && shown < SHOWN_MISHAPS; m = m->next, shown++) {
                 const char *daemonset = str_or_empty(json_string(m, "daemonset"));
                 int64_t at = now, n = 1;
@@ -70,7 +89,7 @@ static int show_report(const Options *options, cJSON *status, Err *err) {
         say_details(options, status, rows, now);
         if (*problem)
                 say_error("%s", problem);
-        return *problem || !rows || !report_is_well(rows) ? EXIT_NOT_WELL : 0;
+        return *problem || !rows || !report_is_well(rows) || !report_api_is_well(status) ? EXIT_NOT_WELL : 0;
 }
 
 /* What stands and what would be done, as a dry run sees it. */

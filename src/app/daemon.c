@@ -2,7 +2,7 @@
 #include "app/daemon.h"
 #include "app/cmd.h"
 #include "app/daemon_internal.h"
-#include "app/requests.h"
+#include "io/clock.h"
 #include "io/log.h"
 #include "io/message_ids.h"
 #include "io/source_dir.h"
@@ -26,9 +26,10 @@ static int64_t next_time(const Daemon *d) {
                 sources,
                 pending_time(&d->settings),
                 /* What waits for a reading comes with it. */
-                sources >= 0 ? -1 : ledger_removal_due(&d->ledger, d->r.config.removal_delay * 1000),
+                sources >= 0 ? -1 : ledger_removal_due(&d->ledger),
                 ledger_look_due(&d->ledger),
-                dirwatch_is_blind(d->watch) ? boot_ms() + BLIND_POLL : -1,
+                daemon_node_due(d),
+                dirwatch_is_blind(d->watch) ? clock_boot_ms() + BLIND_POLL : -1,
         };
         int64_t first = d->retry_at;
 
@@ -64,17 +65,13 @@ static void tell(Daemon *d) {
         observer_tell(&d->observer, &facts);
         if (!d->passed)
                 return;
-        for (size_t i = 0; i < d->requests.n; i++)
-                requests_answer(d->r.config.runtime_dir, d->requests.items[i],
-                                d->unplanned.message[0] ? d->unplanned.message
-                                                        : reconcile_answer(&d->r.plan, d->requests.items[i]));
-        names_done(&d->requests);
+        daemon_answer(d);
         d->passed = false;
 }
 
 /* Every handler ends here. */
 static void turn(Daemon *d) {
-        d->turned_at = boot_ms();
+        d->turned_at = clock_boot_ms();
         if (d->retry_at >= 0 && d->retry_at <= d->turned_at)
                 daemon_retry(d);
         if (daemon_work(d, d->turned_at) || !d->observer.status || d->observer.problems[PART_METRICS].message[0])
@@ -90,9 +87,17 @@ static void turn(Daemon *d) {
 
 /* ---- events ---- */
 
+void daemon_api_changed(void *user, unsigned what) {
+        Daemon *d = user;
+
+        d->combine |= (what & ~API_CHANGED_HEARTBEAT) != 0;
+        d->look |= (what & API_CHANGED_HEARTBEAT) && !d->r.kubelet_synced;
+        turn(d);
+}
+
 static void on_manifest(Daemon *d, const char *name) {
         /* Our own temporary file is no news, and neither is what is fought over until its next repair is due. */
-        if (!startswith(name, MANIFEST_TMP_PREFIX) && !ledger_is_waiting(&d->ledger, name, boot_ms()))
+        if (!startswith(name, MANIFEST_TMP_PREFIX) && !ledger_is_waiting(&d->ledger, name, clock_boot_ms()))
                 d->look = true;
 }
 
@@ -114,16 +119,16 @@ static void on_change(void *user, unsigned target, DirEvent event, const char *n
                 on_manifest(d, name);
         else if (target == WATCH_PODS)
                 on_pod(d, name);
-        else if (target == WATCH_REQUESTS)
+        else if (target >= WATCH_REQUESTS)
                 d->look |= !*name || manifest_name_is_ours(name);
         else if (!is_news(target, name))
                 return;
         else if (event == DIR_EVENT_WRITING)
-                pending_writing(p, name, boot_ms());
+                pending_writing(p, name, clock_boot_ms());
         else if (event == DIR_EVENT_CHANGED || event == DIR_EVENT_LOST)
-                pending_changed(p, boot_ms());
+                pending_changed(p, clock_boot_ms());
         else
-                pending_closed(p, name, boot_ms());
+                pending_closed(p, name, clock_boot_ms());
 }
 
 static int on_inotify(sd_event_source *source, int fd, uint32_t events, void *user) {
@@ -258,10 +263,11 @@ static int start(Daemon *d, Err *err) {
 static void daemon_done(Daemon *d) {
         daemon_close(d);
         kubelet_settings_done(&d->last_kubelet);
+        api_close(&d->last_api);
         ledger_done(&d->ledger);
         pending_done(&d->sources);
         pending_done(&d->settings);
-        names_done(&d->requests);
+        daemon_forget_requests(d);
         observer_done(&d->observer);
         sd_event_source_unref(d->timer);
         sd_event_source_unref(d->heartbeat);
@@ -277,7 +283,7 @@ int daemon_run(const Options *options) {
         Err err = { 0 };
         int r;
 
-        d.observer.metrics.started_at = (int64_t)time(NULL);
+        d.observer.metrics.started_at = clock_real_s();
         r = start(&d, &err);
         if (r < 0)
                 return fail(r, &err);

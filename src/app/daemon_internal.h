@@ -4,6 +4,7 @@
 
 #include "app/observe.h"
 #include "app/pending.h"
+#include "app/requests.h"
 #include "io/dirwatch.h"
 #include "io/names.h"
 
@@ -20,7 +21,7 @@ enum {
         WATCH_KUBELET_EXTRA_FLAGS,
         WATCH_KUBECONFIG,
         WATCH_PODS,
-        WATCH_REQUESTS,
+        WATCH_REQUESTS, /* and one more for each further kind */
 };
 
 typedef struct Daemon {
@@ -33,6 +34,8 @@ typedef struct Daemon {
         int mounts; /* /proc/self/mountinfo, or -1 */
         Reconcile r;
         KubeletSettings last_kubelet; /* of one that ran */
+        ApiLink last_api;             /* it goes on while everything else is opened anew */
+        bool combine;                 /* the API server had news */
         bool is_open;                 /* r is usable */
         bool has_read;                /* node and sources were read */
         Pending sources;              /* daemonsets.d */
@@ -43,13 +46,10 @@ typedef struct Daemon {
         int64_t turned_at;             /* start of the present or last turn */
         bool was_writable;             /* the manifest directory was, or was not there yet */
         bool passed;                   /* in this turn */
-        Names requests;                /* being answered in this turn */
-        Err unplanned;                 /* why there is no plan that could answer them; empty: there is */
+        Names requests[N_REQUEST_KINDS]; /* being answered in this turn */
+        Err unplanned;                   /* why there is no plan that could answer them; empty: there is */
         Observer observer;
 } Daemon;
-
-/* Milliseconds of the clock that everything here is due by: it never jumps, and counts while the host sleeps. */
-int64_t boot_ms(void);
 
 /* Something failed: sets the time at which it is tried again, unless one is set. */
 void daemon_try_again(Daemon *d);
@@ -63,6 +63,16 @@ int daemon_reopen(Daemon *d, Err *err);
 /* Does what is due, in order. `now` is one for all: what was not due for the reading is not due for the pass. True if
  * there was anything to do. */
 bool daemon_work(Daemon *d, int64_t now);
+
+/* Answers what operators ask, after a pass. */
+void daemon_answer(Daemon *d);
+void daemon_forget_requests(Daemon *d);
+
+/* The API server had news. */
+void daemon_api_changed(void *user, unsigned what);
+
+/* When a Node that was deleted takes its pods with it: clock_boot_ms, or -1. */
+int64_t daemon_node_due(const Daemon *d);
 
 /* The node's name as far as it is known, or NULL. */
 const char *daemon_node_name(const Daemon *d);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/daemon_internal.h"
-#include "app/requests.h"
+#include "app/report.h"
 #include "app/setup.h"
+#include "io/clock.h"
 #include "io/log.h"
 
 #include <errno.h>
@@ -15,13 +16,6 @@ enum {
         RETRY_MAX = 30000,
         STALE_TRIES = 3, /* directories that are replaced while they are opened */
 };
-
-int64_t boot_ms(void) {
-        struct timespec ts;
-
-        (void)clock_gettime(CLOCK_BOOTTIME, &ts);
-        return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 const char *daemon_node_name(const Daemon *d) {
         return d->r.node.view.name;
@@ -37,7 +31,7 @@ void daemon_try_again(Daemon *d) {
         d->retry_pause = d->retry_pause ? d->retry_pause * 2 : RETRY_MIN;
         if (d->retry_pause > RETRY_MAX)
                 d->retry_pause = RETRY_MAX;
-        d->retry_at = boot_ms() + d->retry_pause;
+        d->retry_at = clock_boot_ms() + d->retry_pause;
 }
 
 void daemon_retry(Daemon *d) {
@@ -52,13 +46,23 @@ void daemon_retry(Daemon *d) {
                    problems[PART_METRICS].message[0];
 }
 
+static int watch_requests(Daemon *d) {
+        int r = 0;
+
+        (void)requests_open(d->r.config.runtime_dir);
+        for (RequestKind kind = 0; r == 0 && kind < N_REQUEST_KINDS; kind++) {
+                _cleanup_free_ char *path = requests_path(d->r.config.runtime_dir, kind);
+
+                r = path ? dirwatch_set(d->watch, WATCH_REQUESTS + kind, path, false) : -ENOMEM;
+        }
+        return r;
+}
+
 static void watch_all(Daemon *d) {
         const Config *c = &d->r.config;
         const char *config = d->options->config_path ? d->options->config_path : CONFIG_PATH;
-        _cleanup_free_ char *requests = requests_path(c->runtime_dir);
         _cleanup_buf_ Buf drop_ins = BUF_INIT, pods = BUF_INIT;
 
-        (void)requests_open(c->runtime_dir);
         buf_printf(&drop_ins, "%s.d", config);
         buf_printf(&pods, "%s/pods", c->kubelet_root_dir);
         if (dirwatch_set(d->watch, WATCH_MANIFESTS, d->r.manifest_dir, false) < 0 ||
@@ -69,8 +73,7 @@ static void watch_all(Daemon *d) {
             dirwatch_set(d->watch, WATCH_KUBELET_FLAGS, c->kubelet_flags_file, true) < 0 ||
             dirwatch_set(d->watch, WATCH_KUBELET_EXTRA_FLAGS, c->kubelet_extra_flags_file, true) < 0 ||
             dirwatch_set(d->watch, WATCH_KUBECONFIG, setup_kubeconfig(c, &d->r.kubelet), true) < 0 ||
-            dirwatch_set(d->watch, WATCH_PODS, buf_text(&pods), false) < 0 || !requests ||
-            dirwatch_set(d->watch, WATCH_REQUESTS, requests, false) < 0)
+            dirwatch_set(d->watch, WATCH_PODS, buf_text(&pods), false) < 0 || watch_requests(d) < 0)
                 daemon_try_again(d);
 }
 
@@ -80,6 +83,8 @@ void daemon_close(Daemon *d) {
                 d->last_kubelet = d->r.kubelet;
                 d->r.kubelet = (KubeletSettings){ 0 };
         }
+        d->last_api = d->r.api;
+        d->r.api = (ApiLink){ 0 };
         reconcile_done(&d->r);
         d->is_open = d->has_read = false;
 }
@@ -92,10 +97,15 @@ int daemon_reopen(Daemon *d, Err *err) {
                 return r;
         config_done(&config);
         daemon_close(d);
+        d->r.hook = (ApiHook){ .loop = d->loop, .changed = daemon_api_changed, .user = d };
+        d->r.api = d->last_api;
+        d->last_api = (ApiLink){ 0 };
         r = reconcile_open(d->options, &d->last_kubelet, &d->r, err);
         /* A directory that is not there yet is watched for as well. */
         if (d->r.manifest_dir)
                 watch_all(d);
+        if (d->r.hold_warning)
+                log_event(LOG_LEVEL_WARNING, NULL, "%s", d->r.hold_warning);
         if (d->r.ca_note)
                 log_event(LOG_LEVEL_WARNING, NULL, "%s", d->r.ca_note);
         if (r < 0)
@@ -119,25 +129,90 @@ static int read_sources(Daemon *d, Err *err) {
         return 0;
 }
 
-/* What operators ask for, for this pass. */
-static int read_requests(Daemon *d, int64_t now) {
+/* The local files were read, and are as they were. */
+static int combine(Daemon *d, Err *err) {
         int r;
 
-        names_done(&d->requests);
-        r = requests_read(d->r.config.runtime_dir, &d->requests);
-        for (size_t i = 0; r == 0 && i < d->requests.n; i++)
-                r = ledger_ask_restart(&d->ledger, d->requests.items[i], now);
+        d->combine = false;
+        r = reconcile_combine(d->options, &d->r, err);
+        d->has_read = r == 0;
+        d->look = true;
         return r;
 }
 
+/* ---- what operators ask for ---- */
+
+void daemon_forget_requests(Daemon *d) {
+        for (RequestKind kind = 0; kind < N_REQUEST_KINDS; kind++)
+                names_done(&d->requests[kind]);
+}
+
+/* Without memory they are asked again in the next turn. */
+static void read_requests(Daemon *d) {
+        daemon_forget_requests(d);
+        for (RequestKind kind = 0; kind < N_REQUEST_KINDS; kind++)
+                (void)requests_read(d->r.config.runtime_dir, kind, &d->requests[kind]);
+}
+
+/* For this pass. */
+static int grant_requests(Daemon *d, int64_t now, ReconcilePass *pass) {
+        const Names *restarts = &d->requests[REQUEST_RESTART];
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < restarts->n; i++)
+                r = ledger_ask_restart(&d->ledger, restarts->items[i], now);
+        if (d->requests[REQUEST_NOW].n > 0)
+                pass->now_files = &d->requests[REQUEST_NOW];
+        return r;
+}
+
+static cJSON *row_of(const Daemon *d, const char *file) {
+        const PlanRow *row = reconcile_row(&d->r.plan, file);
+        _cleanup_json_ cJSON *rows = row ? report_rows(&d->r) : NULL;
+
+        return rows ? cJSON_Duplicate(report_find(rows, row->namespace, row->name), true) : NULL;
+}
+
+/* NULL: out of memory. */
+static char *now_answer(const Daemon *d, size_t i) {
+        const char *file = d->requests[REQUEST_NOW].items[i];
+        _cleanup_json_ cJSON *answer = cJSON_CreateObject();
+        bool planned = !d->unplanned.message[0], known = planned && reconcile_row(&d->r.plan, file);
+
+        if (!json_add_string(answer, "problem", d->unplanned.message) ||
+            !json_add_string(answer, "held", planned ? reason_name(d->r.held[i]) : "") ||
+            (known && !json_add(answer, "row", row_of(d, file))))
+                return NULL;
+        return json_canonical_text(answer, NULL);
+}
+
+void daemon_answer(Daemon *d) {
+        const char *dir = d->r.config.runtime_dir;
+        const Names *restarts = &d->requests[REQUEST_RESTART], *now = &d->requests[REQUEST_NOW];
+
+        for (size_t i = 0; i < restarts->n; i++)
+                requests_answer(dir, REQUEST_RESTART, restarts->items[i],
+                                d->unplanned.message[0] ? d->unplanned.message
+                                                        : reconcile_answer(&d->r.plan, restarts->items[i]));
+        for (size_t i = 0; i < now->n; i++) {
+                _cleanup_free_ char *answer = now_answer(d, i);
+
+                if (answer)
+                        requests_answer(dir, REQUEST_NOW, now->items[i], answer);
+        }
+        daemon_forget_requests(d);
+}
+
+/* ---- a pass ---- */
+
 static int plan_and_apply(Daemon *d, int64_t now, Err *err) {
-        ReconcilePass facts = { .now = (int64_t)time(NULL), .removal_delay = d->r.config.removal_delay * 1000 };
+        ReconcilePass facts = { .now = clock_real_s(), .removal_delay = d->r.config.removal_delay * 1000 };
         int r;
 
         /* While daemonsets.d changes, what was read of it is old. */
         if (pending_time(&d->sources) >= 0)
                 facts.removal_delay = INT64_MAX;
-        if (read_requests(d, now) < 0 || ledger_memory(&d->ledger, now, &facts.memory, &facts.n_memory) < 0)
+        if (grant_requests(d, now, &facts) < 0 || ledger_memory(&d->ledger, now, &facts.memory, &facts.n_memory) < 0)
                 return err_oom(err);
         /* They count for this plan only, whatever becomes of it. */
         ledger_forget_restarts(&d->ledger);
@@ -173,7 +248,7 @@ static int pass(Daemon *d, int64_t now, Err *err) {
         if (d->unplanned.message[0])
                 d->unplanned = *err;
         d->passed = true;
-        metrics_observe(&d->observer.metrics, monotonic_us() - began, r == 0, (int64_t)time(NULL));
+        metrics_observe(&d->observer.metrics, monotonic_us() - began, r == 0, clock_real_s());
         return r;
 }
 
@@ -197,15 +272,33 @@ static bool open_if_due(Daemon *d, int64_t now) {
 }
 
 static bool read_if_due(Daemon *d, int64_t now) {
-        int64_t due = ledger_removal_due(&d->ledger, d->r.config.removal_delay * 1000);
+        int64_t due = ledger_removal_due(&d->ledger);
         Err err = { 0 };
 
-        /* What is to be removed is read a second time first. */
-        if (due >= 0 && due <= now)
+        /* What is to be removed is read a second time first. So is what is asked for, as it is meant now. */
+        if ((due >= 0 && due <= now) || d->requests[REQUEST_NOW].n > 0)
                 pending_now(&d->sources);
         if (!d->is_open || !is_due(&d->sources, now))
                 return false;
         note(d, PART_SOURCES, read_sources(d, &err), &err);
+        return true;
+}
+
+int64_t daemon_node_due(const Daemon *d) {
+        return d->is_open && !d->r.node_deleted ? api_due(&d->r.api, &d->r.config) : -1;
+}
+
+static bool combine_if_due(Daemon *d, int64_t now) {
+        int64_t due = daemon_node_due(d);
+        Err err = { 0 };
+        int r;
+
+        d->combine |= due >= 0 && due <= now;
+        if (!d->combine || !d->has_read)
+                return false;
+        r = combine(d, &err);
+        if (r < 0)
+                note(d, PART_SOURCES, r, &err);
         return true;
 }
 
@@ -230,7 +323,10 @@ bool daemon_work(Daemon *d, int64_t now) {
                 int r;
 
                 did |= open_if_due(d, now);
+                if (d->is_open)
+                        read_requests(d);
                 did |= read_if_due(d, now);
+                did |= combine_if_due(d, now);
                 if (!d->look || !d->has_read)
                         return did;
                 did = true;

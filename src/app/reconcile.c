@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/reconcile.h"
 #include "app/files.h"
+#include "io/clock.h"
 #include "io/witness.h"
 
 #include <errno.h>
@@ -54,6 +55,7 @@ int reconcile_open(const Options *options, KubeletSettings *last_kubelet, Reconc
         if (e == 0 && (setup_ca(&r->config, &r->kubelet, &r->ca_crt, &r->ca_crt_len, &r->ca_note) < 0 ||
                        setup_last_ca(&r->config, options->dry_run, &r->ca_crt, &r->ca_crt_len) < 0))
                 e = err_oom(err);
+        r->hold_warning = api_hold_warning(&r->config, &r->kubelet);
         return e;
 }
 
@@ -74,20 +76,76 @@ static int read_local(const Options *options, Reconcile *r, Err *err) {
         return ret < 0 ? err_oom(err) : 0;
 }
 
-static int make_wanted(const Options *options, Reconcile *r) {
+static int make_wanted(const Options *options, Reconcile *r, const ApiSnapshot *api) {
         WantedFacts facts = {
                 .node = &r->node.view,
                 .node_known = r->node.known,
+                .node_is_live = r->node.source == NODE_FROM_API || r->node.source == NODE_FROM_CACHE,
+                .fence_broken = api && api->node_state != API_NODE_UNKNOWN && api->node.has_fence_label,
+                .node_deleted = api_node_is_deleted(api, &r->config, clock_boot_ms()),
                 .decide = setup_decide(options, &r->config),
                 .local = &r->local,
         };
 
+        r->node_deleted = facts.node_deleted;
+        r->local.objects.over = api ? &api->objects : NULL;
         r->render = setup_render_options(&r->config, &r->node.view, r->volumes_dir);
         r->render.ca_crt = r->ca_crt;
         r->render.ca_crt_len = r->ca_crt_len;
         r->render.objects = &r->local.objects;
+        if (api) {
+                r->render.tokens = r->config.api_tokens ? api->tokens : NULL;
+                r->render.priorities = api->priorities;
+                r->render.n_priorities = api->n_priorities;
+        }
         facts.render = r->render;
         return wanted_make(&facts, &r->wanted);
+}
+
+static int read_node(const Options *options, Reconcile *r, const ApiSnapshot *api, Err *err) {
+        int e;
+
+        node_facts_done(&r->node);
+        e = setup_node(options, &r->config, &r->kubelet, store_node_name(r->store), &r->node, err);
+        /* A node that was named on the command line is what it says it is. */
+        return e == 0 && !options->node_file ? api_lay_node(api, &r->config, &r->node, err) : e;
+}
+
+/* What the DaemonSets of the server use is known once they are, and so on: the cache may have all of it. */
+enum { CACHE_ROUNDS = 3 };
+
+int reconcile_combine(const Options *options, Reconcile *r, Err *err) {
+        bool more = true;
+        int e = 0;
+
+        plan_done(&r->plan);
+        for (int i = 0; e == 0 && more && i < CACHE_ROUNDS; i++) {
+                const ApiSnapshot *api = NULL;
+
+                wanted_done(&r->wanted);
+                more = false;
+                if (r->api.source) {
+                        api = source_api_snapshot(r->api.source);
+                        if (!api)
+                                return err_oom(err);
+                }
+                e = read_node(options, r, api, err);
+                if (e == 0)
+                        e = make_wanted(options, r, api);
+                if (e == 0 && api)
+                        e = api_follow(&r->api, &r->config, &r->wanted, &more);
+        }
+        return e == -ENOMEM ? err_oom(err) : e;
+}
+
+static int open_api(const Options *options, Reconcile *r, Err *err) {
+        NodeFacts node = { 0 };
+        int e = setup_node(options, &r->config, &r->kubelet, store_node_name(r->store), &node, err);
+
+        if (e == 0)
+                e = api_open(&r->api, &r->config, &r->kubelet, node.known ? node.view.name : NULL, &r->hook, err);
+        node_facts_done(&node);
+        return e;
 }
 
 static int list_complete_files(Reconcile *r) {
@@ -116,11 +174,11 @@ int reconcile_read(const Options *options, Reconcile *r, Err *err) {
         int e;
 
         forget_reading(r);
-        e = setup_node(options, &r->config, &r->kubelet, store_node_name(r->store), &r->node, err);
+        e = open_api(options, r, err);
         if (e == 0)
                 e = read_local(options, r, err);
         if (e == 0)
-                e = make_wanted(options, r);
+                e = reconcile_combine(options, r, err);
         if (e == 0)
                 e = list_complete_files(r);
         return e == -ENOMEM ? err_oom(err) : e;
@@ -128,23 +186,33 @@ int reconcile_read(const Options *options, Reconcile *r, Err *err) {
 
 /* ---- planning ---- */
 
+/* Directories of pods are left from before the boot: without a kubelet since then no pod has run. */
+static Witness ask(const WitnessView *view, const char *uid, bool nothing_runs) {
+        Witness w = witness_of(view, uid);
+
+        return w == WITNESS_UNKNOWN && nothing_runs ? WITNESS_GONE : w;
+}
+
 /* What the pods of our manifests do. */
 int reconcile_ask_witness(Reconcile *r) {
         const WitnessPaths paths = { .cgroup_dir = r->config.kubelet_cgroup_dir,
                                      .kubelet_root = r->config.kubelet_root_dir };
         _cleanup_witness_ WitnessView *view = NULL;
+        bool nothing_runs;
         char uid[37];
 
         if (witness_look(&paths, &view) < 0)
                 return -ENOMEM;
+        /* One that ran since the boot is remembered. */
+        nothing_runs = !r->kubelet.running && witness_no_cgroups(view);
         for (size_t i = 0; i < r->snapshot.n_written; i++) {
                 PlanWritten *w = &r->snapshot.written[i];
 
                 if (manifest_uid(w->bytes, w->len, uid))
-                        w->witness = witness_of(view, uid);
+                        w->witness = ask(view, uid, nothing_runs);
         }
         for (size_t i = 0; i < r->snapshot.n_tombstones; i++)
-                r->snapshot.tombstones[i].witness = witness_of(view, r->snapshot.tombstones[i].uid);
+                r->snapshot.tombstones[i].witness = ask(view, r->snapshot.tombstones[i].uid, nothing_runs);
         store_see(r->store, &r->snapshot);
         return 0;
 }
@@ -161,8 +229,43 @@ bool reconcile_has_pod(const Reconcile *r, const char *uid) {
         return false;
 }
 
+const PlanRow *reconcile_row(const Plan *plan, const char *file) {
+        char own[MANIFEST_NAME_MAX + 1];
+
+        for (size_t i = 0; i < plan->n_rows; i++) {
+                const PlanRow *row = &plan->rows[i];
+
+                if (manifest_file_name(row->namespace, row->name, own) == 0 && streq(own, file))
+                        return row;
+        }
+        return NULL;
+}
+
+static bool can_be_overridden(const PlanRow *row) {
+        return row->state == STATE_HELD && (row->reason == REASON_ApiNotSynced || row->reason == REASON_HoldAlways ||
+                                            row->reason == REASON_OnDelete);
+}
+
+/* A plan without the override has all the names, and tells what it would hold. */
+static int find_now_targets(const PlanFacts *facts, const Names *files, Names *ret, Reason *ret_held) {
+        _cleanup_plan_ Plan plan = { 0 };
+        int e = plan_make(facts, &plan);
+
+        for (size_t i = 0; e == 0 && i < files->n; i++) {
+                const PlanRow *row = reconcile_row(&plan, files->items[i]);
+                _cleanup_buf_ Buf target = BUF_INIT;
+
+                if (!row)
+                        continue;
+                ret_held[i] = can_be_overridden(row) ? row->reason : REASON_None;
+                buf_printf(&target, "%s/%s", row->namespace, row->name);
+                e = target.failed ? -ENOMEM : names_add(ret, buf_text(&target));
+        }
+        return e;
+}
+
 static int make_plan(const Options *options, const ReconcilePass *pass, Reconcile *r) {
-        const PlanFacts facts = {
+        PlanFacts facts = {
                 .wanted = r->wanted.wanted,
                 .n_wanted = r->wanted.n,
                 .present = r->snapshot.present,
@@ -175,21 +278,37 @@ static int make_plan(const Options *options, const ReconcilePass *pass, Reconcil
                 .local_complete = r->local.complete,
                 .complete_files = r->complete_files,
                 .n_complete_files = r->n_complete_files,
-                /* The local files are the only source there is. */
-                .all_synced = r->local.complete,
-                .hold = r->config.hold_offline == HOLD_OFFLINE_ALWAYS ? HOLD_ALWAYS : HOLD_NEVER,
                 .rerender = options->rerender,
                 .confirm = options->confirm,
-                .now_targets = options->now ? (const char *const *)options->args : NULL,
-                .n_now_targets = options->now ? options->n_args : 0,
                 .kubelet_up_for = kubelet_up_for(r->config.kubelet_proc_dir, &r->kubelet),
                 .memory = pass->memory,
                 .n_memory = pass->n_memory,
                 .removal_delay = pass->removal_delay,
                 .now = pass->now,
         };
+        _cleanup_names_ Names targets = { 0 };
 
+        api_facts(&r->api, &r->config, &r->kubelet, r->local.complete, &facts);
+        r->kubelet_synced = facts.kubelet_synced;
+        if (pass->now_files) {
+                free(r->held);
+                r->held = calloc(pass->now_files->n + 1, sizeof(*r->held));
+                if (!r->held || find_now_targets(&facts, pass->now_files, &targets, r->held) < 0)
+                        return -ENOMEM;
+                facts.now_targets = (const char *const *)targets.items;
+                facts.n_now_targets = targets.n;
+        }
         return plan_make(&facts, &r->plan);
+}
+
+/* That this kubelet has synced must outlive us: its server may be away when we start again. */
+static void keep_sync(Reconcile *r) {
+        uint64_t kubelet = (uint64_t)r->kubelet.start_ticks;
+
+        if (!r->kubelet_synced || r->synced_kubelet == kubelet)
+                return;
+        r->synced_kubelet = kubelet;
+        source_api_keep_node(r->api.source);
 }
 
 /* Its file does not show it now, but was not read completely: calm rows say so. */
@@ -211,7 +330,8 @@ static int note_used_stand_ins(const Reconcile *r, const WantedItem *item, PlanR
                 const Object *o = objects_find(objects, use->kind, row->namespace, use->name);
                 _cleanup_buf_ Buf text = BUF_INIT;
 
-                if (!o || !r->local.stand_in || !r->local.stand_in[o - objects->objects])
+                if (!o || !r->local.stand_in || o < objects->objects || o >= objects->objects + objects->n_objects ||
+                    !r->local.stand_in[o - objects->objects])
                         continue;
                 buf_printf(&text, "%s%s%s %s was not read completely; its last good version counts", row->message,
                            *row->message ? "; " : "", object_kind_name(use->kind), use->name);
@@ -316,6 +436,7 @@ int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err)
         Err errors[5] = { 0 };
         int results[5] = { 0 };
 
+        keep_sync(r);
         results[3] = write_volumes(r, &errors[3]);
         results[0] = store_apply(r->store, &r->plan, now, &r->result, &errors[0]);
         if (results[0] == -ESTALE)
@@ -342,7 +463,7 @@ int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err)
 }
 
 const char *reconcile_answer(const Plan *plan, const char *file) {
-        char own[MANIFEST_NAME_MAX + 1];
+        const PlanRow *row = reconcile_row(plan, file);
 
         for (size_t i = 0; i < plan->n_steps; i++) {
                 const PlanStep *s = &plan->steps[i];
@@ -350,23 +471,21 @@ const char *reconcile_answer(const Plan *plan, const char *file) {
                 if (streq(s->file, file) && (s->verb == STEP_WITHDRAW || s->verb == STEP_REPLACE))
                         return s->failure ? s->failure : ANSWER_RESTARTING;
         }
-        for (size_t i = 0; i < plan->n_rows; i++) {
-                const PlanRow *row = &plan->rows[i];
-
-                if (manifest_file_name(row->namespace, row->name, own) == 0 && streq(own, file))
-                        return *row->message ? row->message : "it is being put right; ask again";
-        }
-        return "nothing of it stands here";
+        if (!row)
+                return "nothing of it stands here";
+        return *row->message ? row->message : "it is being put right; ask again";
 }
 
 void reconcile_done(Reconcile *r) {
         forget_reading(r);
+        api_close(&r->api);
         store_free(r->store);
         materialise_free(r->volumes);
         free(r->manifest_dir);
         free(r->volumes_dir);
         free(r->ca_crt);
         free(r->ca_note);
+        free(r->held);
         kubelet_settings_done(&r->kubelet);
         config_done(&r->config);
         *r = (Reconcile){ 0 };

@@ -4,9 +4,11 @@
  * calls: open, read, plan, apply; the agent repeats the later ones without the earlier where nothing changed. */
 #pragma once
 
+#include "app/api.h"
 #include "app/setup.h"
 #include "app/volumes.h"
 #include "app/wanted.h"
+#include "io/names.h"
 #include "io/store.h"
 
 typedef struct Reconcile {
@@ -17,8 +19,14 @@ typedef struct Reconcile {
         size_t ca_crt_len;
         Store *store;
         Materialise *volumes;
-        bool volumes_verified; /* since they were opened */
-        const char *only_file; /* the only manifest whose volumes are made; NULL: all */
+        ApiHook hook; /* set by whoever turns a loop, before the opening */
+        ApiLink api;
+        const char *hold_warning; /* or NULL */
+        bool kubelet_synced;      /* in the last plan */
+        bool node_deleted;        /* and so nothing is wanted */
+        uint64_t synced_kubelet;  /* the start of the kubelet whose sync is on disk; 0: none */
+        bool volumes_verified;    /* since they were opened */
+        const char *only_file;    /* the only manifest whose volumes are made; NULL: all */
         StoreSnapshot snapshot;
         NodeFacts node;
         LocalSnapshot local;
@@ -27,6 +35,7 @@ typedef struct Reconcile {
         const char **complete_files;
         size_t n_complete_files;
         Plan plan;
+        Reason *held; /* by each of the last pass's now_files: what held it without that, or None */
         StoreResult result;
 } Reconcile;
 
@@ -36,6 +45,7 @@ typedef struct ReconcilePass {
         const PlanMemory *memory;
         size_t n_memory;
         int64_t removal_delay; /* milliseconds */
+        const Names *now_files; /* manifests that are changed although something holds them; NULL: none */
 } ReconcilePass;
 
 /* Configuration, the kubelet's settings, the store; with options->dry_run nothing is locked or made. r: zeroed; after a
@@ -47,12 +57,18 @@ int reconcile_open(const Options *options, KubeletSettings *last, Reconcile *r, 
 /* Node and sources, and from them what is wanted; replaces what was read before. */
 int reconcile_read(const Options *options, Reconcile *r, Err *err);
 
+/* The same where only the API server had news: the local files are as they were read. */
+int reconcile_combine(const Options *options, Reconcile *r, Err *err);
+
 /* What the pods of what was scanned do. 0 or -ENOMEM. */
 int reconcile_ask_witness(Reconcile *r);
 
 /* What stands, what the pods do, and the plan; replaces the plan before. -ESTALE: a directory is another one than was
  * opened: start over with reconcile_open. */
 int reconcile_plan(const Options *options, const ReconcilePass *pass, Reconcile *r, Err *err);
+
+/* The row of the DaemonSet whose manifest this is, or NULL. */
+const PlanRow *reconcile_row(const Plan *plan, const char *file);
 
 /* Whether the pod of this uid is or was one of ours, as far as the last plan knows. */
 bool reconcile_has_pod(const Reconcile *r, const char *uid);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/report.h"
 #include "app/files.h"
+#include "app/report_api.h"
 #include "io/file.h"
 
 #include <errno.h>
@@ -54,7 +55,8 @@ static int add_row(cJSON *rows, const PlanRow *row) {
             !json_add_string(item, "effect", step_effect_name(row->effect)) ||
             !json_add_string(item, "source", str_or_empty(row->origin)) ||
             !json_add_string(item, "message", str_or_empty(row->message)) ||
-            (row->written_at > 0 && !json_add(item, "writtenAt", json_new_int(row->written_at)))) {
+            (row->written_at > 0 && !json_add(item, "writtenAt", json_new_int(row->written_at))) ||
+            (row->held_since > 0 && !json_add(item, "heldSince", json_new_int(row->held_since)))) {
                 cJSON_Delete(item);
                 return -ENOMEM;
         }
@@ -70,7 +72,7 @@ static int add_nameless(cJSON *rows, Reason reason, const char *file, const char
                 .namespace = namespace, .name = name, .state = STATE_INVALID, .reason = reason, .message = message
         };
 
-        buf_printf(&origin, "file:%s", file);
+        buf_printf(&origin, ORIGIN_FILE "%s", file);
         row.origin = buf_text(&origin);
         return message && !origin.failed ? add_row(rows, &row) : -ENOMEM;
 }
@@ -276,7 +278,7 @@ cJSON *report_status(const ReportFacts *f) {
             !json_add_string(status, "problem", str_or_empty(f->problem)) || !add_counters(status, f->ledger) ||
             !add_mishaps(status, f->mishaps, f->n_mishaps))
                 return NULL;
-        if (f->reconcile && !add_pass(status, f->reconcile))
+        if (f->reconcile && (!add_pass(status, f->reconcile) || report_api_add(status, f->reconcile->api.source) < 0))
                 return NULL;
         return TAKE_PTR(status);
 }

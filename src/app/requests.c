@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/requests.h"
-#include "core/manifest.h"
+#include "io/clock.h"
 #include "io/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
-char *requests_path(const char *runtime_dir) {
+enum { LOOK = 100 * 1000 * 1000 }; /* nanoseconds between two looks */
+
+static const char *const directories[N_REQUEST_KINDS] = { [REQUEST_RESTART] = "restart", [REQUEST_NOW] = "now" };
+
+char *requests_path(const char *runtime_dir, RequestKind kind) {
         _cleanup_buf_ Buf path = BUF_INIT;
 
-        buf_printf(&path, "%s/restart", runtime_dir);
+        buf_printf(&path, "%s/%s", runtime_dir, directories[kind]);
         return buf_take(&path, NULL);
 }
 
 /* A directory that others may write to is not listened to. */
-static int open_dir(const char *runtime_dir) {
-        _cleanup_free_ char *path = requests_path(runtime_dir);
+static int open_dir(const char *runtime_dir, RequestKind kind) {
+        _cleanup_free_ char *path = requests_path(runtime_dir, kind);
         _cleanup_fd_ int fd = path ? file_open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0) : -ENOMEM;
         struct stat st;
         int r;
@@ -33,12 +38,16 @@ static int open_dir(const char *runtime_dir) {
 }
 
 int requests_open(const char *runtime_dir) {
-        _cleanup_free_ char *path = requests_path(runtime_dir);
-
-        if (!path)
-                return -ENOMEM;
         (void)mkdir(runtime_dir, 0755);
-        return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+        for (RequestKind kind = 0; kind < N_REQUEST_KINDS; kind++) {
+                _cleanup_free_ char *path = requests_path(runtime_dir, kind);
+
+                if (!path)
+                        return -ENOMEM;
+                if (mkdir(path, 0700) < 0 && errno != EEXIST)
+                        return -errno;
+        }
+        return 0;
 }
 
 static bool is_question(int dir, const char *file) {
@@ -47,8 +56,8 @@ static bool is_question(int dir, const char *file) {
         return fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
 }
 
-int requests_read(const char *runtime_dir, Names *ret) {
-        _cleanup_fd_ int fd = open_dir(runtime_dir);
+int requests_read(const char *runtime_dir, RequestKind kind, Names *ret) {
+        _cleanup_fd_ int fd = open_dir(runtime_dir, kind);
         _cleanup_names_ Names names = { 0 };
         int r = fd < 0 ? fd : names_read(fd, manifest_name_is_ours, &names);
 
@@ -58,8 +67,8 @@ int requests_read(const char *runtime_dir, Names *ret) {
         return r == -ENOMEM ? r : 0;
 }
 
-void requests_answer(const char *runtime_dir, const char *file, const char *answer) {
-        _cleanup_fd_ int fd = open_dir(runtime_dir);
+void requests_answer(const char *runtime_dir, RequestKind kind, const char *file, const char *answer) {
+        _cleanup_fd_ int fd = open_dir(runtime_dir, kind);
 
         /* Who asked and went away has taken the question along. */
         if (fd < 0 || !is_question(fd, file))
@@ -69,17 +78,17 @@ void requests_answer(const char *runtime_dir, const char *file, const char *answ
                 (void)unlinkat(fd, file, 0);
 }
 
-int requests_ask(const char *runtime_dir, const char *file, Err *err) {
-        _cleanup_fd_ int dir = open_dir(runtime_dir), fd = -1;
+int requests_ask(const char *runtime_dir, RequestKind kind, const char *file, Err *err) {
+        _cleanup_fd_ int dir = open_dir(runtime_dir, kind), fd = -1;
 
         if (dir < 0)
-                return err_errno(err, dir, "cannot ask the agent: %s/restart", runtime_dir);
+                return err_errno(err, dir, "cannot ask the agent: %s/%s", runtime_dir, directories[kind]);
         fd = file_open_at(dir, file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
-        return fd < 0 ? err_errno(err, fd, "cannot ask the agent: %s/restart/%s", runtime_dir, file) : 0;
+        return fd < 0 ? err_errno(err, fd, "cannot ask the agent: %s/%s/%s", runtime_dir, directories[kind], file) : 0;
 }
 
-int requests_take(const char *runtime_dir, const char *file, char **ret, Err *err) {
-        _cleanup_fd_ int dir = open_dir(runtime_dir);
+int requests_take(const char *runtime_dir, RequestKind kind, const char *file, char **ret, Err *err) {
+        _cleanup_fd_ int dir = open_dir(runtime_dir, kind);
         int r = dir;
         size_t len;
 
@@ -87,16 +96,47 @@ int requests_take(const char *runtime_dir, const char *file, char **ret, Err *er
         if (dir >= 0 && is_question(dir, file))
                 return 0;
         if (dir >= 0)
-                r = file_read(dir, file, ERR_MAX, (FileTrust){ .check = true }, ret, &len, NULL);
+                r = file_read(dir, file, JSON_SIZE_MAX, (FileTrust){ .check = true }, ret, &len, NULL);
         if (r < 0)
-                return err_errno(err, r, "the agent's answer is lost: %s/restart/%s", runtime_dir, file);
+                return err_errno(err, r, "the agent's answer is lost: %s/%s/%s", runtime_dir, directories[kind], file);
         (void)unlinkat(dir, file, 0);
         return 0;
 }
 
-void requests_withdraw(const char *runtime_dir, const char *file) {
-        _cleanup_fd_ int dir = open_dir(runtime_dir);
+void requests_withdraw(const char *runtime_dir, RequestKind kind, const char *file) {
+        _cleanup_fd_ int dir = open_dir(runtime_dir, kind);
 
         if (dir >= 0)
                 (void)unlinkat(dir, file, 0);
+}
+
+void requests_pause(void) {
+        (void)nanosleep(&(struct timespec){ .tv_nsec = LOOK }, NULL);
+}
+
+int requests_wait(const char *runtime_dir, RequestKind kind, const char *file, int64_t until, char **ret, Err *err) {
+        int r = requests_take(runtime_dir, kind, file, ret, err);
+
+        while (r == 0 && !*ret) {
+                if (clock_boot_ms() > until) {
+                        requests_withdraw(runtime_dir, kind, file);
+                        return err_set(err, -ETIMEDOUT, "the agent has not answered for %d s; see daemonlet status",
+                                       REQUESTS_PATIENCE / 1000);
+                }
+                requests_pause();
+                r = requests_take(runtime_dir, kind, file, ret, err);
+        }
+        return r;
+}
+
+int requests_parse_target(const char *arg, RequestTarget *ret) {
+        const char *slash = strchr(arg, '/');
+        size_t n = slash ? (size_t)(slash - arg) : 0;
+
+        if (!slash || n >= sizeof(ret->namespace))
+                return -EINVAL;
+        memcpy(ret->namespace, arg, n);
+        ret->namespace[n] = 0;
+        ret->name = slash + 1;
+        return manifest_file_name(ret->namespace, ret->name, ret->file);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define MANIFEST_DIR_KUBEADM "/etc/kubernetes/manifests"
+#define KUBECONFIG_KUBEADM "/etc/kubernetes/kubelet.conf"
 #define CONFIG_SIZE_MAX (1024 * 1024)
 #define CA_MAX (1024 * 1024)
 #define CA_FILE "ca.crt"
@@ -205,21 +206,22 @@ const char *setup_kubeconfig(const Config *config, const KubeletSettings *kubele
 
         if (config->api_kubeconfig)
                 return streq(config->api_kubeconfig, "none") ? NULL : config->api_kubeconfig;
-        return access(own, F_OK) == 0 ? own : kubelet->kubeconfig;
+        return access(own, F_OK) == 0 ? own : setup_kubelet_kubeconfig(kubelet);
 }
 
-/* A relative path is one from the kubeconfig's directory. */
-static int read_ca_file(const char *kubeconfig, const char *path, char **ret, size_t *ret_len, Err *err) {
-        const char *slash = strrchr(kubeconfig, '/');
-        _cleanup_buf_ Buf full = BUF_INIT;
+const char *setup_kubelet_kubeconfig(const KubeletSettings *kubelet) {
+        /* kubeadm gives the flag in the unit and not in its flags file: it is not seen before the kubelet runs. */
+        if (!kubelet->kubeconfig && kubelet->known && !kubelet->running && access(KUBECONFIG_KUBEADM, F_OK) == 0)
+                return KUBECONFIG_KUBEADM;
+        return kubelet->kubeconfig;
+}
 
-        if (path[0] != '/' && slash)
-                buf_add(&full, kubeconfig, (size_t)(slash - kubeconfig) + 1);
-        buf_str(&full, path);
-        if (full.failed)
+static int read_ca_file(const char *kubeconfig, const char *file, char **ret, size_t *ret_len, Err *err) {
+        _cleanup_free_ char *path = kubeconfig_path(kubeconfig, file);
+
+        if (!path)
                 return err_oom(err);
-        return file_read(AT_FDCWD, buf_text(&full), CA_MAX, (FileTrust){ .check = true, .follow = true }, ret, ret_len,
-                         err);
+        return file_read(AT_FDCWD, path, CA_MAX, (FileTrust){ .check = true, .follow = true }, ret, ret_len, err);
 }
 
 static int read_ca(const char *path, char **ret, size_t *ret_len, Err *err) {
@@ -234,12 +236,12 @@ static int read_ca(const char *path, char **ret, size_t *ret_len, Err *err) {
                 explicit_bzero(text, len); /* there are keys in it */
         if (r < 0)
                 return r;
-        if (cluster.ca_data) {
-                *ret = TAKE_PTR(cluster.ca_data);
-                *ret_len = cluster.ca_data_len;
+        if (cluster.ca.data) {
+                *ret = TAKE_PTR(cluster.ca.data);
+                *ret_len = cluster.ca.len;
                 return 0;
         }
-        return cluster.ca_file ? read_ca_file(path, cluster.ca_file, ret, ret_len, err) : 0;
+        return cluster.ca.file ? read_ca_file(path, cluster.ca.file, ret, ret_len, err) : 0;
 }
 
 int setup_ca(const Config *config, const KubeletSettings *kubelet, char **ret, size_t *ret_len, char **ret_note) {

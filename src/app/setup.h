@@ -46,6 +46,10 @@ int setup_ca(const Config *config, const KubeletSettings *kubelet, char **ret, s
 /* The kubeconfig that is configured or found, or NULL: there is none. Borrowed. */
 const char *setup_kubeconfig(const Config *config, const KubeletSettings *kubelet);
 
+/* The kubelet's own kubeconfig as it is set, or where kubeadm has it; NULL: the kubelet has none, or there is no
+ * kubelet. Borrowed. */
+const char *setup_kubelet_kubeconfig(const KubeletSettings *kubelet);
+
 /* Keeps the CA in the state directory, and gives the one that was kept where there is none now (a kubelet that is
  * stopped, a file that is being written): a pod that runs does not lose it. kubeconfig = none means that there is to be
  * none. 0 or -ENOMEM; what cannot be kept is not. */

@@ -73,7 +73,7 @@ static int note_kept(Plan *plan, const PlanWanted *w, const RenderedVolume *v) {
 
 /* 0, or -ENOMEM; *ret_failed is the first failure. */
 static int write_all_of(Materialise *m, const VolumesFacts *f, size_t i, Plan *plan, int *ret_failed, Err *err) {
-        const Object *daemonset = &f->objects->objects[f->wanted->items[i].object];
+        const Object *daemonset = f->wanted->items[i].object;
         const PlanWanted *w = &f->wanted->wanted[i];
 
         for (size_t k = 0; k < w->rendered->n_volumes; k++) {

@@ -10,10 +10,6 @@ typedef struct Maker {
         RenderOptions render;
 } Maker;
 
-static const char *file_name(const Objects *objects, const Object *o) {
-        return objects->files[o->file].name;
-}
-
 /* The verdict's first failed check in words. */
 static int explain_failure(const Maker *m, const Object *o, const Verdict *verdict, char **ret) {
         _cleanup_buf_ Buf text = BUF_INIT;
@@ -59,6 +55,7 @@ static int want_usable(const Maker *m, const Object *o, PlanWanted *w, WantedIte
         w->wish = verdict.should_continue_running ? WISH_KEEP : WISH_ABSENT;
         w->state = STATE_NOT_HERE;
         w->reason = verdict.reason;
+        w->by_live_node = m->facts->node_is_live && w->wish == WISH_ABSENT;
         if (explain_failure(m, o, &verdict, &item->message) < 0)
                 return -ENOMEM;
         w->message = item->message;
@@ -66,7 +63,7 @@ static int want_usable(const Maker *m, const Object *o, PlanWanted *w, WantedIte
 }
 
 static int want_unusable(const Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
-        item->message = object_error(m->objects, o);
+        item->message = object_error(item->from_api ? m->objects->over : m->objects, o);
         if (!item->message)
                 return -ENOMEM;
         w->wish = WISH_KEEP;
@@ -76,24 +73,67 @@ static int want_unusable(const Maker *m, const Object *o, PlanWanted *w, WantedI
         return 0;
 }
 
+static bool refuse(PlanWanted *w, Reason reason, const char *message) {
+        w->wish = WISH_KEEP;
+        w->state = STATE_REFUSED;
+        w->reason = reason;
+        w->message = message;
+        return false;
+}
+
+/* Whether a DaemonSet of the API server may run here: the DaemonSet controller must not run it as well. */
+static bool may_run(const Maker *m, const Object *o, PlanWanted *w) {
+        const PodScheduling *s = &o->scheduling;
+        bool fenced = false;
+
+        for (size_t i = 0; i < s->n_node_selector; i++)
+                fenced |= streq(s->node_selector[i].key, FENCE_LABEL) && !*s->node_selector[i].value;
+        if (!streq(o->mode, "static"))
+                return refuse(w, REASON_UnknownMode, "its label " MODE_LABEL " must be \"static\"");
+        if (!fenced)
+                return refuse(
+                        w, REASON_WouldRunTwice,
+                        "the DaemonSet controller runs it too; add to spec.template.spec.nodeSelector: " FENCE_LABEL
+                        ": \"\"");
+        if (m->facts->fence_broken)
+                return refuse(w, REASON_FenceBroken,
+                              "this node's Node has the label " FENCE_LABEL
+                              ", which no Node may have; remove it: kubectl "
+                              "label node NODE " FENCE_LABEL "-");
+        return true;
+}
+
 static int want_one(const Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
         _cleanup_buf_ Buf origin = BUF_INIT;
 
-        buf_printf(&origin, "file:%s", file_name(m->objects, o));
+        if (item->from_api)
+                buf_str(&origin, ORIGIN_API);
+        else
+                buf_printf(&origin, ORIGIN_FILE "%s", m->objects->files[o->file].name);
         item->origin = buf_take(&origin, NULL);
         if (!item->origin)
                 return -ENOMEM;
         *w = (PlanWanted){
                 .namespace = o->namespace, .name = o->name, .on_delete = o->on_delete, .origin = item->origin
         };
-        return o->reason == REASON_None ? want_usable(m, o, w, item) : want_unusable(m, o, w, item);
+        if (m->facts->node_deleted) {
+                w->wish = WISH_ABSENT;
+                w->state = STATE_NOT_HERE;
+                w->reason = REASON_NodeDeleted;
+                w->message = "the Node was deleted from the API server";
+                return 0;
+        }
+        if (o->reason != REASON_None)
+                return want_unusable(m, o, w, item);
+        return item->from_api && !may_run(m, o, w) ? 0 : want_usable(m, o, w, item);
 }
 
-/* ---- each name once: of several objects of one name the usable one counts ---- */
+/* ---- each name once: of several objects of one name the API server's counts, then the usable one ---- */
 
 typedef struct Candidate {
         const Object *object;
-        size_t index;
+        size_t index; /* in its set */
+        bool from_api;
 } Candidate;
 
 static int compare_names(const Object *a, const Object *b) {
@@ -108,24 +148,36 @@ static int compare_candidates(const void *a, const void *b) {
 
         if (c)
                 return c;
-        c = (x->object->reason != REASON_None) - (y->object->reason != REASON_None);
+        c = y->from_api - x->from_api;
+        if (c == 0)
+                c = (x->object->reason != REASON_None) - (y->object->reason != REASON_None);
         return c ? c : (x->index > y->index) - (x->index < y->index);
 }
 
+/* Local ones first, each in the order of the input. */
 static int compare_items(const void *a, const void *b) {
         const WantedItem *x = a, *y = b;
 
+        if (x->from_api != y->from_api)
+                return x->from_api - y->from_api;
         return (x->object > y->object) - (x->object < y->object);
+}
+
+static size_t list_candidates(const Objects *objects, bool from_api, Candidate *ret) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < objects->n_objects; i++)
+                if (objects->objects[i].kind == OBJECT_DAEMONSET && objects->objects[i].name[0])
+                        ret[n++] = (Candidate){ &objects->objects[i], i, from_api };
+        return n;
 }
 
 /* Fills items[].object (and twins) in input order; returns how many. */
 static size_t choose(const LocalSnapshot *local, Candidate *candidates, WantedItem *items) {
-        const Objects *objects = &local->objects;
-        size_t n = 0, n_items = 0;
+        size_t n = list_candidates(&local->objects, false, candidates), n_items = 0;
 
-        for (size_t i = 0; i < objects->n_objects; i++)
-                if (objects->objects[i].kind == OBJECT_DAEMONSET && objects->objects[i].name[0])
-                        candidates[n++] = (Candidate){ &objects->objects[i], i };
+        if (local->objects.over)
+                n += list_candidates(local->objects.over, true, candidates + n);
         if (n > 1)
                 qsort(candidates, n, sizeof(*candidates), compare_candidates);
         for (size_t i = 0; i < n; i++) {
@@ -140,8 +192,10 @@ static size_t choose(const LocalSnapshot *local, Candidate *candidates, WantedIt
                         }
                         continue;
                 }
-                items[n_items++] = (WantedItem){ .object = c->index,
-                                                 .stand_in = local->stand_in && local->stand_in[c->index] };
+                items[n_items++] = (WantedItem){ .object = c->object,
+                                                 .from_api = c->from_api,
+                                                 .stand_in = !c->from_api && local->stand_in &&
+                                                             local->stand_in[c->index] };
         }
         if (n_items > 1)
                 qsort(items, n_items, sizeof(*items), compare_items);
@@ -151,10 +205,11 @@ static size_t choose(const LocalSnapshot *local, Candidate *candidates, WantedIt
 int wanted_make(const WantedFacts *facts, Wanted *ret) {
         const Objects *objects = &facts->local->objects;
         Maker maker = { .facts = facts, .objects = objects, .render = facts->render };
-        _cleanup_free_ Candidate *candidates = calloc(objects->n_objects + 1, sizeof(*candidates));
+        size_t max = objects->n_objects + (objects->over ? objects->over->n_objects : 0) + 1;
+        _cleanup_free_ Candidate *candidates = calloc(max, sizeof(*candidates));
         _cleanup_wanted_ Wanted w = {
-                .wanted = calloc(objects->n_objects + 1, sizeof(*w.wanted)),
-                .items = calloc(objects->n_objects + 1, sizeof(*w.items)),
+                .wanted = calloc(max, sizeof(*w.wanted)),
+                .items = calloc(max, sizeof(*w.items)),
         };
 
         if (!candidates || !w.wanted || !w.items)
@@ -162,7 +217,7 @@ int wanted_make(const WantedFacts *facts, Wanted *ret) {
         maker.render.objects = objects;
         w.n = choose(facts->local, candidates, w.items);
         for (size_t i = 0; i < w.n; i++)
-                if (want_one(&maker, &objects->objects[w.items[i].object], &w.wanted[i], &w.items[i]) < 0)
+                if (want_one(&maker, w.items[i].object, &w.wanted[i], &w.items[i]) < 0)
                         return -ENOMEM;
         *ret = w;
         w = (Wanted){ 0 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From known objects to what a plan wants: one decision and one rendering for each DaemonSet. */
+/* From known objects to what a plan wants: one decision and one rendering for each DaemonSet. Of a DaemonSet that is
+ * defined locally and by the API server the server's counts. */
 #pragma once
 
 #include "core/decide.h"
@@ -11,16 +12,20 @@ typedef struct WantedFacts {
         bool node_known; /* else everything is kept as it is (NodeNameUnknown) */
         DecideOptions decide;
         RenderOptions render; /* all but the objects */
-        const LocalSnapshot *local;
+        bool node_is_live;    /* labels and taints are those of the live Node: what it says against a pod must settle */
+        const LocalSnapshot *local; /* its objects have those of the API server over them */
+        bool fence_broken;          /* the live Node has the label of the fence */
+        bool node_deleted;          /* the Node is gone from the API server: nothing runs here any more */
 } WantedFacts;
 
 /* What belongs to one PlanWanted. */
 typedef struct WantedItem {
         Rendered rendered;
         char *message, *origin;
-        size_t object;     /* the DaemonSet that decides */
-        bool stand_in;     /* it is the last good version, and: */
-        bool invalid_twin; /* what the file holds now is invalid: object `twin` */
+        const Object *object; /* the DaemonSet that decides; borrowed */
+        bool from_api;        /* it is the API server's */
+        bool stand_in;        /* it is the last good version, and: */
+        bool invalid_twin;    /* what the file holds now is invalid: object `twin` */
         size_t twin;
 } WantedItem;
 

@@ -14,6 +14,7 @@
 
 typedef enum HoldOffline { HOLD_OFFLINE_AUTO, HOLD_OFFLINE_ALWAYS, HOLD_OFFLINE_NO } HoldOffline;
 typedef enum OnDeleted { ON_DELETED_KEEP, ON_DELETED_REMOVE } OnDeleted;
+typedef enum ApiProxy { API_PROXY_NONE, API_PROXY_ENVIRONMENT } ApiProxy;
 typedef enum SecretEnv { SECRET_ENV_REFUSE, SECRET_ENV_INLINE } SecretEnv;
 
 typedef struct Config {
@@ -31,6 +32,8 @@ typedef struct Config {
         char *api_kubeconfig; /* NULL = auto, "none" = no API server */
         char *api_namespaces; /* "a,b", without blanks; never empty */
         bool api_tokens;
+        bool api_allow_insecure;
+        ApiProxy api_proxy;
         char *state_dir, *runtime_dir;
         HoldOffline hold_offline;
         int64_t removal_delay;

@@ -204,6 +204,27 @@ const ConfigItem config_items[] = {
                         "without.",
         },
         {
+                .section = "api",
+                .key = "allow_insecure",
+                .type = CONFIG_BOOL,
+                .offset = offsetof(Config, api_allow_insecure),
+                .fallback = "no",
+                .help = "Whether insecure-skip-tls-verify of a kubeconfig is obeyed. With no such a kubeconfig is "
+                        "refused. With yes whoever answers at the server's address can start pods as root on this "
+                        "node: for a laboratory only.",
+        },
+        {
+                .section = "api",
+                .key = "proxy",
+                .type = CONFIG_WORD,
+                .offset = offsetof(Config, api_proxy),
+                .fallback = "none",
+                .words = "none environment",
+                .help = "Through which proxy the API server is reached, unless the kubeconfig's cluster names one with "
+                        "proxy-url: none asks it directly, environment obeys https_proxy and no_proxy of the agent's "
+                        "environment.",
+        },
+        {
                 .section = "agent",
                 .key = "state_dir",
                 .type = CONFIG_PATH,

@@ -66,6 +66,7 @@ static void object_done(Object *object) {
         free(object->name);
         free(object->message);
         free(object->bytes);
+        free(object->mode);
         diags_done(&object->diags);
         pod_scheduling_done(&object->scheduling);
         *object = (Object){ 0 };
@@ -73,8 +74,9 @@ static void object_done(Object *object) {
 
 void object_refuse(Object *object) {
         object->reason = REASON_Invalid;
+        free(object->mode);
         free(object->bytes);
-        object->bytes = NULL;
+        object->bytes = object->mode = NULL;
         object->len = 0;
         pod_scheduling_done(&object->scheduling);
         object->scheduling = (PodScheduling){ 0 };
@@ -122,6 +124,9 @@ static int object_compile(Object *object, const KindInfo *kind, cJSON *tree) {
         if (object->kind != OBJECT_DAEMONSET)
                 return 0;
         object->on_delete = streq(json_string(json_path(tree, "spec.updateStrategy"), "type"), "OnDelete");
+        object->mode = strdup(str_or_empty(json_string(json_path(tree, "metadata.labels"), MODE_LABEL)));
+        if (!object->mode)
+                return -ENOMEM;
         return pod_scheduling_from_json(json_path(tree, "spec.template.spec"), &object->scheduling);
 }
 
@@ -373,7 +378,9 @@ static const Object *find(const Objects *o, ObjectKind kind, const char *namespa
 }
 
 const Object *objects_find(const Objects *o, ObjectKind kind, const char *namespace, const char *name) {
-        return find(o, kind, namespace, name, ANY_FILE);
+        const Object *over = o->over ? objects_find(o->over, kind, namespace, name) : NULL;
+
+        return over ? over : find(o, kind, namespace, name, ANY_FILE);
 }
 
 const Object *objects_find_in(const Objects *o, size_t file, ObjectKind kind, const char *namespace, const char *name) {

@@ -10,6 +10,9 @@
 #include "core/model.h"
 #include "core/reason.h"
 
+/* By this label a DaemonSet of the API server opts in; its value tells how it is run. */
+#define MODE_LABEL "daemonlet.io/mode"
+
 typedef enum ObjectKind { OBJECT_DAEMONSET, OBJECT_CONFIGMAP, OBJECT_SECRET } ObjectKind;
 
 /* "DaemonSet", "ConfigMap", "Secret". */
@@ -40,7 +43,8 @@ typedef struct Object {
                         name, namespace, labels, annotations; no status; a Secret's stringData merged into data), nulls
                         taken out. NULL where Invalid */
         size_t len;
-        bool on_delete;           /* spec.updateStrategy.type is OnDelete */
+        bool on_delete; /* spec.updateStrategy.type is OnDelete */
+        char *mode;     /* DaemonSets: the label daemonlet.io/mode, "" where there is none; NULL where Invalid */
         PodScheduling scheduling; /* DaemonSets only; valid unless Invalid */
 } Object;
 
@@ -51,16 +55,18 @@ typedef struct SkippedObject {
         Place place;
 } SkippedObject;
 
-typedef struct Objects {
+typedef struct Objects Objects;
+struct Objects {
         ObjectFile *files;
         size_t n_files, cap_files;
         Object *objects; /* in input order */
         size_t n_objects, cap_objects;
         SkippedObject *skipped;
         size_t n_skipped, cap_skipped;
-        size_t *sorted; /* by kind, namespace and name: made by objects_finish, for objects_find */
+        const struct Objects *over; /* a set whose objects win over those of this one; borrowed, or NULL */
+        size_t *sorted;             /* by kind, namespace and name: made by objects_finish, for objects_find */
         size_t n_sorted;
-} Objects;
+};
 
 /* Reads one text under a name and appends what it holds. Bad input is not an error of the function: it is recorded
  * in the file and its objects. strict: warnings about input make the object invalid. 0 or -ENOMEM. */
@@ -72,7 +78,7 @@ int objects_add_unreadable(Objects *o, const char *name, const char *error);
 /* Call once after the last text: finds objects that are defined twice. 0 or -ENOMEM. */
 int objects_finish(Objects *o);
 
-/* The usable object of this kind and name (first definition), or NULL. */
+/* The usable object of this kind and name (that of `over` if it has one; else the first definition), or NULL. */
 const Object *objects_find(const Objects *o, ObjectKind kind, const char *namespace, const char *name);
 
 /* The same, of one file only. */

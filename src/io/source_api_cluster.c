@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who we are, which cluster it is, and whether this host left it. */
+#include "io/clock.h"
+#include "io/file.h"
+#include "io/source_api_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define CLUSTER_FILE "cluster.json"
+#define KUBE_SYSTEM "/api/v1/namespaces/kube-system"
+#define VERSION_PATH "/version"
+
+enum { CLUSTER_FILE_MAX = 64 * 1024 };
+
+/* ---- what is remembered ---- */
+
+static int take_string(const cJSON *root, const char *key, char **to) {
+        const char *value = json_string(root, key);
+
+        if (!value || !*value)
+                return 0;
+        *to = strdup(value);
+        return *to ? 0 : -ENOMEM;
+}
+
+static int load_cluster(SourceApi *s) {
+        _cleanup_fd_ int dir = file_open_at(AT_FDCWD, s->state_dir, O_RDONLY | O_DIRECTORY, 0);
+        _cleanup_free_ char *text = NULL;
+        _cleanup_json_ cJSON *root = NULL;
+        size_t len;
+
+        if (dir < 0 ||
+            file_read(dir, CLUSTER_FILE, CLUSTER_FILE_MAX, (FileTrust){ .check = true }, &text, &len, NULL) < 0 ||
+            json_parse(text, len, (Place){ 0 }, NULL, NULL, &root, NULL, NULL, NULL) < 0)
+                return 0;
+        if (take_string(root, "cluster", &s->known_cluster) < 0 || take_string(root, "kubeSystem", &s->known_uid) < 0 ||
+            take_string(root, "kubelet", &s->known_kubelet) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+/* What cannot be kept is learnt again. */
+static void save_cluster(SourceApi *s) {
+        _cleanup_fd_ int dir = s->loop ? file_open_at(AT_FDCWD, s->state_dir, O_RDONLY | O_DIRECTORY, 0) : -1;
+        _cleanup_json_ cJSON *root = cJSON_CreateObject();
+        _cleanup_buf_ Buf text = BUF_INIT;
+
+        if (dir < 0 || !json_add_string(root, "cluster", str_or_empty(s->known_cluster)) ||
+            !json_add_string(root, "kubeSystem", str_or_empty(s->known_uid)) ||
+            !json_add_string(root, "kubelet", str_or_empty(s->known_kubelet)))
+                return;
+        json_canonical(root, &text);
+        if (!text.failed)
+                (void)file_update_at(dir, CLUSTER_FILE ".tmp", CLUSTER_FILE, buf_text(&text), text.len, 0600, NULL);
+}
+
+static bool set(char **to, const char *value) {
+        char *copy;
+
+        if (streq(*to, value))
+                return false;
+        copy = strdup(value);
+        if (!copy)
+                return false;
+        free(*to);
+        *to = copy;
+        return true;
+}
+
+/* A list that is doubted is of the cluster before. */
+static bool is_doubted(const SourceApi *s) {
+        for (size_t i = 0; i < s->n_follows; i++)
+                if (reflector_state(s->follows[i]->reflector) == REFLECTOR_SUSPECT)
+                        return true;
+        return false;
+}
+
+/* ---- the cache ---- */
+
+static void read_machine_id(SourceApi *s, const char *path) {
+        size_t len;
+
+        if (file_read(AT_FDCWD, path, 4096, (FileTrust){ .follow = true }, &s->machine_id, &len, NULL) == 0)
+                s->machine_id[strcspn(s->machine_id, "\n")] = 0;
+}
+
+static int open_cache(SourceApi *s) {
+        const ApiCacheKey key = {
+                .node = str_or_empty(s->node_name),
+                .machine_id = str_or_empty(s->machine_id),
+                .cluster = s->has_identity ? s->identity.cluster : str_or_empty(s->known_cluster),
+        };
+
+        s->cache = api_cache_free(s->cache);
+        /* Without a cluster there is nothing that it could be of. */
+        return *key.cluster ? api_cache_new(s->state_dir, &key, !s->loop, &s->cache) : 0;
+}
+
+/* ---- identity ---- */
+
+static int use_identity(SourceApi *s, ApiIdentity *new) {
+        bool same = s->has_identity && api_identity_equal(&s->identity, new);
+        bool moved = !s->has_identity || !streq(s->identity.server, new->server);
+        bool other_rights = s->has_identity && s->identity.is_kubelet != new->is_kubelet;
+        bool other_cluster = s->has_identity && !streq(s->identity.cluster, new->cluster);
+        int r = 0;
+
+        if (s->has_identity)
+                api_identity_done(&s->identity);
+        s->identity = *new;
+        *new = (ApiIdentity){ 0 };
+        s->has_identity = true;
+        if (same)
+                return 0;
+        if (s->http) {
+                const HttpIdentity identity = {
+                        .ca = s->identity.ca,
+                        .ca_len = s->identity.ca_len,
+                        .cert = s->identity.cert,
+                        .cert_len = s->identity.cert_len,
+                        .key = s->identity.key,
+                        .key_len = s->identity.key_len,
+                        .tls_server_name = s->identity.tls_server_name,
+                        .insecure = s->identity.insecure,
+                        .proxy = s->identity.proxy_url     ? s->identity.proxy_url
+                                 : s->proxy_of_environment ? ""
+                                                           : NULL,
+                        .user_agent = "daemonlet/" PACKAGE_VERSION,
+                };
+
+                r = http_set_identity(s->http, &identity);
+        }
+        if (r == 0 && (other_cluster || !s->cache))
+                r = open_cache(s);
+        if (r == 0 && other_rights)
+                r = follow_reload(s);
+        if (moved || other_cluster)
+                follow_restart(s, other_cluster);
+        s->shut = true;
+        s->knock_at = clock_boot_ms();
+        api_news(s, API_CHANGED_STATE);
+        return r;
+}
+
+static int read_identity(SourceApi *s) {
+        _cleanup_api_identity_ ApiIdentity new = { 0 };
+        Err err = { 0 };
+        int r;
+
+        if (!s->kubeconfig)
+                r = err_set(&err, -ENOENT, "there is no kubeconfig");
+        else
+                r = api_identity_read(s->kubeconfig, s->allow_insecure, &new, &err);
+        if (r == 0)
+                r = use_identity(s, &new);
+        if (!streq(s->identity_problem.message, err.message))
+                api_news(s, API_CHANGED_STATE);
+        s->identity_problem = err;
+        return r;
+}
+
+void cluster_check_identity(SourceApi *s, int64_t now) {
+        bool due = s->identity_due >= 0 && s->identity_due <= now;
+
+        if (!s->kubeconfig ||
+            (!due && !(s->has_identity && s->identity_due < 0 && api_identity_has_changed(&s->identity))))
+                return;
+        s->identity_due = -1;
+        if (read_identity(s) < 0)
+                s->identity_due = now + backoff_next(&s->identity_backoff, api_random());
+        else
+                backoff_reset(&s->identity_backoff);
+}
+
+int cluster_open(SourceApi *s, const char *machine_id_file) {
+        int r = load_cluster(s);
+
+        if (r < 0)
+                return r;
+        read_machine_id(s, machine_id_file);
+        r = read_identity(s);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0 && s->kubeconfig)
+                s->identity_due = clock_boot_ms() + backoff_next(&s->identity_backoff, api_random());
+        if (!s->cache)
+                r = open_cache(s);
+        cluster_check_left(s, clock_boot_ms());
+        return r == -ENOMEM ? r : 0;
+}
+
+/* ---- which cluster ---- */
+
+/* True if it is another one than before. */
+static bool learn_uid(SourceApi *s, const Question *q) {
+        _cleanup_json_ cJSON *root = NULL;
+        const char *uid = NULL;
+        bool other;
+
+        if (q->status == 200 &&
+            json_parse(buf_text(&q->answer), q->answer.len, (Place){ 0 }, NULL, NULL, &root, NULL, NULL, NULL) == 0)
+                uid = json_string(json_get(root, "metadata"), "uid");
+        if (!uid || !*uid || streq(uid, s->known_uid))
+                return false;
+        other = s->known_uid;
+        if (other) {
+                follow_restart(s, true);
+                buf_reset(&s->cache_note);
+                buf_str(&s->cache_note, "another cluster answers than before; what it lacks is kept for a while");
+        }
+        (void)set(&s->known_uid, uid);
+        return other;
+}
+
+static void on_cluster(Question *q) {
+        SourceApi *s = q->api;
+        bool other = learn_uid(s, q);
+
+        (void)set(&s->known_cluster, s->identity.cluster);
+        if (s->kubelet_kubeconfig && access(s->kubelet_kubeconfig, F_OK) == 0)
+                (void)set(&s->known_kubelet, s->kubelet_kubeconfig);
+        /* After a restart of ours it has to be doubted anew. */
+        if (!other && !is_doubted(s))
+                save_cluster(s);
+}
+
+void cluster_ask(SourceApi *s) {
+        /* The kubelet's identity may not read namespaces, but everybody may ask for the version. */
+        (void)question_ask(&s->who, s, s->identity.is_kubelet ? VERSION_PATH : KUBE_SYSTEM, NULL, 0, on_cluster);
+}
+
+/* ---- left ---- */
+
+static bool is_gone(const char *path) {
+        return path && access(path, F_OK) < 0 && errno == ENOENT;
+}
+
+/* `kubeadm reset` takes the kubelet's kubeconfig away. */
+void cluster_check_left(SourceApi *s, int64_t now) {
+        bool gone = is_gone(s->known_kubelet) && (!s->kubelet_kubeconfig || is_gone(s->kubelet_kubeconfig));
+
+        s->looked_at = now;
+        if (!gone) {
+                s->left_since = -1;
+                if (!s->left)
+                        return;
+                s->left = false;
+                s->identity_due = now;
+                (void)follow_reload(s);
+                return;
+        }
+        if (s->left_since < 0)
+                s->left_since = now;
+        if (s->left || now - s->left_since < s->settle)
+                return;
+        s->left = s->snapshot_is_old = true;
+        follow_restart(s, false);
+        s->who.call = http_cancel(s->who.call);
+        if (s->cache && s->loop)
+                (void)api_cache_drop(s->cache, NULL);
+        api_news(s, API_CHANGED_OBJECTS | API_CHANGED_STATE | API_CHANGED_NODE);
+}

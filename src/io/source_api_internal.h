@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the API source.
+ *
+ *   source_api.c           its life, the gate and the timer: what is asked when
+ *   source_api_call.c      one request of a reflector over io/http
+ *   source_api_follow.c    which reflectors there are
+ *   source_api_cluster.c   the identity, which cluster it is, whether it was left
+ *   source_api_node.c      the own Node
+ *   source_api_snapshot.c  what it all amounts to
+ *   source_api_tokens.c    ServiceAccount tokens */
+#pragma once
+
+#include "core/backoff.h"
+#include "io/api_cache.h"
+#include "io/api_identity.h"
+#include "io/http.h"
+#include "io/source_api.h"
+
+/* What a reflector is for. */
+typedef enum FollowKind {
+        FOLLOW_NODE,
+        FOLLOW_DAEMONSETS,
+        FOLLOW_OBJECT, /* ConfigMap or Secret */
+        FOLLOW_PRIORITYCLASS,
+} FollowKind;
+
+typedef struct Follow {
+        SourceApi *api;
+        FollowKind kind;
+        Reflector *reflector;
+        HttpCall *call;
+        bool answered; /* the call has its head */
+        bool polled;
+        bool wanted;          /* while the set is renewed */
+        uint64_t generation;  /* that was looked at */
+        bool unsaved;         /* the cache has an older one */
+        int64_t said_at;      /* seconds, realtime: when the server last said anything of it; 0: never */
+        ReflectorState state; /* that was told */
+} Follow;
+
+enum {
+        QUESTION_TIMEOUT = 30 * 1000, /* milliseconds */
+        QUESTION_ANSWER_MAX = 1024 * 1024,
+};
+
+/* A single question besides the reflectors: which cluster is this, is the Node really gone, a token. */
+typedef struct Question Question;
+struct Question {
+        SourceApi *api;
+        HttpCall *call; /* NULL: none is under way */
+        Buf answer;
+        int status;
+        int64_t retry_after;
+        void (*done)(Question *q); /* the server answered, though perhaps with an error */
+};
+
+typedef struct WantedToken {
+        Question question; /* first: it is found by it */
+        TokenNeed need;
+        bool wanted; /* while the set is renewed */
+        Backoff backoff;
+        int64_t due; /* when it is to be requested: clock_boot_ms */
+        Err problem;
+} WantedToken;
+
+/* What is asked, besides the identity. */
+typedef struct ApiCall {
+        const char *target; /* path and query */
+        const char *body;   /* then it is a POST; or NULL */
+        size_t len;
+        int64_t timeout, silence; /* milliseconds; 0: none */
+        size_t max;               /* bytes of the answer; 0: no limit */
+} ApiCall;
+
+struct SourceApi {
+        sd_event *loop;
+        sd_event_source *timer;
+        char *kubeconfig, *kubelet_kubeconfig, *node_name, *namespaces, *state_dir, *machine_id;
+        bool allow_insecure, proxy_of_environment;
+        int64_t settle;
+        void (*changed)(void *user, unsigned what);
+        void *user;
+
+        /* identity and cluster */
+        ApiIdentity identity;
+        bool has_identity;
+        Err identity_problem;
+        Backoff identity_backoff;
+        int64_t identity_due; /* when to read it again; -1: when its files change */
+        char *known_cluster;  /* of which the cache is: SHA-256; NULL: none yet */
+        char *known_uid;      /* of its kube-system; or NULL */
+        char *known_kubelet;  /* the kubelet's kubeconfig by which this host was a member; or NULL */
+        Question who;
+        int64_t left_since; /* the kubelet's kubeconfig has been gone since; -1 */
+        int64_t looked_at;  /* for it */
+        bool left;
+
+        /* asking */
+        Http *http;
+        bool shut; /* the gate: the server does not answer */
+        Backoff knocks;
+        int64_t knock_at;
+        int64_t heard_at; /* seconds, realtime */
+        Err server_problem;
+        Streaming streaming;
+        Follow **follows; /* Node, DaemonSets, then the others by resource */
+        size_t n_follows, cap_follows;
+
+        /* the Node */
+        LiveNode node;
+        bool has_node;
+        int64_t node_since, node_gone_since;
+        Question gone; /* GET of a Node that a list lacks */
+
+        /* tokens: pointers, since calls point to them */
+        WantedToken **wanted_tokens;
+        size_t n_wanted_tokens, cap_wanted_tokens;
+        Tokens tokens;
+
+        ApiCache *cache;
+        Buf cache_note;
+        bool unsaved; /* some follow is */
+        int64_t saved_at;
+        ApiSnapshot snapshot;
+        bool snapshot_is_old; /* items changed since it was made */
+        unsigned news;        /* not told yet */
+        int64_t told_at;
+        ApiResourceReport *reports;
+};
+
+/* source_api.c */
+uint32_t api_random(void);
+void api_news(SourceApi *s, unsigned what); /* tells them soon */
+void api_arm(SourceApi *s);
+bool api_may_ask(const SourceApi *s); /* there is somebody to ask, and the cluster was not left */
+void api_heard(SourceApi *s);         /* the server answered, whatever it said */
+void api_not_heard(SourceApi *s, int result, const char *why);
+
+/* source_api_call.c */
+int api_begin(Follow *f, int64_t now);
+bool follow_is_due(const Follow *f, int64_t now);
+/* done: once, from the loop. 0, or what http_start returns. Nothing while one is under way. */
+int question_ask(Question *q, SourceApi *s, const char *target, const char *body, size_t len,
+                 void (*done)(Question *q));
+void question_done(Question *q);
+
+/* source_api_follow.c */
+int follow_basics(SourceApi *s);
+void follow_free(Follow *f);
+void follow_look(Follow *f);                     /* notices what its reflector learnt */
+void follow_save(Follow *f);                     /* to the cache, if there is news */
+int follow_reload(SourceApi *s);                 /* the cache is another one */
+void follow_restart(SourceApi *s, bool suspect); /* gives up what is under way: another server is asked */
+const Follow *follow_of_node(const SourceApi *s);
+
+/* source_api_cluster.c */
+int cluster_open(SourceApi *s, const char *machine_id_file);
+void cluster_check_identity(SourceApi *s, int64_t now); /* reads it where that is due */
+void cluster_ask(SourceApi *s);                         /* knocks: which one is it? */
+void cluster_check_left(SourceApi *s, int64_t now);
+
+/* source_api_node.c */
+void node_look(SourceApi *s, const Follow *f);
+
+/* source_api_tokens.c */
+int64_t tokens_due(const SourceApi *s);
+void tokens_ask(SourceApi *s, int64_t now);
+void tokens_free(SourceApi *s);
+
+/* source_api_snapshot.c */
+void snapshot_done(ApiSnapshot *snapshot);

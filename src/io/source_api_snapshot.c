@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/plan.h"
+#include "io/source_api_internal.h"
+
+#include <errno.h>
+
+static void forget_objects(ApiSnapshot *s) {
+        objects_done(&s->objects);
+        for (size_t i = 0; i < s->n_priorities; i++)
+                priority_class_done(&s->priorities[i]);
+        free(s->priorities);
+        s->priorities = NULL;
+        s->n_priorities = 0;
+}
+
+void snapshot_done(ApiSnapshot *s) {
+        forget_objects(s);
+        *s = (ApiSnapshot){ 0 };
+}
+
+static int add_priority(ApiSnapshot *s, const ReflectorItem *item) {
+        int r = priority_class_read(item->bytes, item->len, &s->priorities[s->n_priorities]);
+
+        if (r == 0)
+                s->n_priorities++;
+        return r == -ENOMEM ? r : 0;
+}
+
+static int add_items(ApiSnapshot *s, const Follow *f) {
+        size_t n;
+        const ReflectorItem *items = reflector_items(f->reflector, &n);
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < n; i++)
+                if (f->kind == FOLLOW_PRIORITYCLASS)
+                        r = add_priority(s, &items[i]);
+                else
+                        r = objects_read(&s->objects, ORIGIN_API, items[i].bytes, items[i].len, false);
+        return r;
+}
+
+static int compare_priorities(const void *a, const void *b) {
+        return strcmp(((const PriorityClass *)a)->name, ((const PriorityClass *)b)->name);
+}
+
+static int make_objects(SourceApi *s, ApiSnapshot *to) {
+        int r = 0;
+
+        forget_objects(to);
+        to->priorities = calloc(s->n_follows + 1, sizeof(*to->priorities));
+        if (!to->priorities)
+                return -ENOMEM;
+        for (size_t i = 0; r == 0 && i < s->n_follows && !s->left; i++)
+                if (s->follows[i]->kind != FOLLOW_NODE)
+                        r = add_items(to, s->follows[i]);
+        if (to->n_priorities > 1)
+                qsort(to->priorities, to->n_priorities, sizeof(*to->priorities), compare_priorities);
+        return r == 0 ? objects_finish(&to->objects) : r;
+}
+
+static ApiNodeState node_state(const SourceApi *s) {
+        const Follow *f = follow_of_node(s);
+
+        if (!s->has_node || s->left)
+                return API_NODE_UNKNOWN;
+        if (s->node_gone_since >= 0)
+                return API_NODE_GONE;
+        return f && f->state == REFLECTOR_LIVE ? API_NODE_LIVE : API_NODE_CACHED;
+}
+
+bool source_api_has_more(const SourceApi *s) {
+        return s->snapshot_is_old;
+}
+
+ApiNodeFacts source_api_node(const SourceApi *s) {
+        ApiNodeFacts facts = { .since = -1, .gone_since = -1 };
+
+        if (!s)
+                return facts;
+        if (s->has_node && !s->left) {
+                facts.heartbeat = s->node.heartbeat;
+                facts.since = s->node_since;
+                facts.gone_since = s->node_gone_since;
+        }
+        facts.complete = true;
+        for (size_t i = 0; i < s->n_follows; i++)
+                if (s->follows[i]->kind == FOLLOW_DAEMONSETS) {
+                        facts.follows = true;
+                        facts.complete &= s->follows[i]->state == REFLECTOR_LIVE;
+                }
+        facts.complete = s->left || (facts.follows && facts.complete);
+        return facts;
+}
+
+const ApiSnapshot *source_api_snapshot(SourceApi *s) {
+        ApiSnapshot *to = &s->snapshot;
+        ApiNodeFacts facts = source_api_node(s);
+
+        if (s->snapshot_is_old && make_objects(s, to) < 0)
+                return NULL;
+        s->snapshot_is_old = false;
+        to->node_state = node_state(s);
+        to->node = s->node;
+        to->node_since = facts.since;
+        to->node_gone_since = facts.gone_since;
+        to->left = s->left;
+        to->follows = facts.follows;
+        to->complete = facts.complete;
+        to->suspect = false;
+        for (size_t i = 0; i < s->n_follows; i++)
+                to->suspect |= s->follows[i]->state == REFLECTOR_SUSPECT;
+        to->tokens = &s->tokens;
+        return to;
+}

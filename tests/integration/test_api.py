@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent and an API server: what it follows, and what becomes of it."""
+import pathlib
+
+from api_host import STATIC, ApiHost, fenced, node
+from host import daemonset, main
+
+
+class Following(ApiHost):
+    def test_daemonset_appears_changes_and_goes(self):
+        self.start()
+        self.wait_live()
+        self.server.apply(fenced("a"))
+        first = self.wait_file("a")
+        self.assertEqual(self.pod("a")["metadata"]["annotations"]["daemonlet.io/daemonset"], "kube-system/a")
+        self.server.apply(fenced("a", image="registry.example.com/a:2"))
+        self.wait_for(lambda: self.path("a").read_bytes() != first, "the new image")
+        self.server.delete("DaemonSet", "kube-system", "a")
+        self.wait_files()
+
+
+    def test_what_it_uses_is_followed_by_name(self):
+        mount = {"volumes": [{"name": "c", "configMap": {"name": "settings"}}],
+                 "containers": [{"name": "main", "image": "i:1", "volumeMounts": [{"name": "c", "mountPath": "/c"}]}]}
+        self.start()
+        self.wait_live()
+        self.server.apply(fenced("a", **mount))
+        self.wait_reason("a", "WaitingForConfigMap")
+        self.server.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "kube-system"},
+                           "data": {"key": "one"}})
+        self.wait_file("a")
+        volume = self.pod("a")["spec"]["volumes"][0]["hostPath"]["path"]
+        content = lambda: pathlib.Path(volume, "key").read_text()
+        self.assertEqual(content(), "one")
+        before = self.inodes()
+        self.server.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "kube-system"},
+                           "data": {"key": "two"}})
+        self.wait_for(lambda: content() == "two", "the new content")
+        self.assertEqual(self.inodes(), before)
+        self.assertIn("fieldSelector=metadata.name%3Dsettings", self.resource("configmaps")["resource"])
+
+    def test_only_what_opted_in_with_the_fence_runs(self):
+        self.start()
+        self.wait_live()
+        self.server.apply(daemonset("none"))
+        self.server.apply(daemonset("unfenced", meta=STATIC))
+        self.server.apply(fenced("odd", meta={"labels": {"daemonlet.io/mode": "dynamic"}}))
+        self.server.apply(fenced("elsewhere", namespace="default"))
+        self.server.apply(fenced("good"))
+        self.wait_file("good")
+        self.assertIn('daemonlet.io/static: ""', self.wait_reason("unfenced", "WouldRunTwice")["message"])
+        self.wait_reason("odd", "UnknownMode")
+        self.assertIsNone(self.row("none"))
+        self.assertIsNone(self.row("elsewhere", "default"))
+        self.wait_files("good")
+        self.server.apply(node({"daemonlet.io/static": ""}))
+        self.wait_reason("good", "FenceBroken")
+        self.wait_files("good")
+
+    def test_the_servers_copy_wins_while_it_exists(self):
+        self.source("a.yaml", daemonset("a", image="local:1"))
+        self.start()
+        image = lambda: self.pod("a")["spec"]["containers"][0]["image"]
+        self.wait_file("a")
+        self.wait_live()
+        self.server.apply(fenced("a", image="server:1"))
+        self.wait_for(lambda: image() == "server:1", "the server's copy")
+        self.wait_for(lambda: self.row("a")["source"] == "api", "the source to be told")
+        self.server.delete("DaemonSet", "kube-system", "a")
+        self.wait_for(lambda: image() == "local:1", "the local copy")
+        self.wait_files("a")
+
+
+class Outages(ApiHost):
+    def test_starts_from_the_cache(self):
+        self.server.apply(node({"disk": "ssd"}))
+        self.server.apply(fenced("a", selector={"disk": "ssd"}))
+        self.start()
+        self.wait_file("a")
+        self.wait_live()
+        self.stop()
+        self.server.stop()
+        self.path("a").unlink()
+        self.start()
+        self.wait_file("a")
+        self.assertEqual(self.status()["node"]["source"], "cache")
+        self.assertEqual(self.row("a")["source"], "api")
+        self.server.start()
+        self.wait_live()
+        self.assertEqual(self.status()["node"]["source"], "api")
+
+    def test_a_server_that_is_away_takes_nothing_away(self):
+        self.server.apply(fenced("a"))
+        self.start()
+        self.wait_file("a")
+        self.wait_live()
+        before = self.inodes()
+        self.server.stop("reset")
+        self.wait_away()
+        self.server.start()
+        self.wait_live()
+        self.assertEqual(self.inodes(), before)
+
+
+if __name__ == "__main__":
+    main()
