@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #define MACHINE_ID "/etc/machine-id"
-#define ROOT_CA "kube-root-ca.crt"
 
 enum {
         SYNC_SLACK = 10
@@ -147,7 +146,7 @@ static int add_tokens(Refs *r, const PlanWanted *w, const Rendered *rendered) {
                         return -ENOMEM;
                 r->needs[r->n_needs++] = rendered->tokens[i];
         }
-        return rendered->n_tokens > 0 ? add_ref(r, API_CONFIGMAP, w->namespace, ROOT_CA) : 0;
+        return rendered->n_tokens > 0 ? add_ref(r, API_CONFIGMAP, w->namespace, PAYLOAD_ROOT_CA) : 0;
 }
 
 int api_follow(const ApiLink *link, const Config *config, const Wanted *wanted, bool *ret_more) {

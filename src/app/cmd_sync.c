@@ -94,7 +94,7 @@ static int take_answer(const Options *options, const char *target, const char *a
         int r = json_parse(answer, strlen(answer), (Place){ 1, 1 }, NULL, NULL, &a, NULL, NULL, err);
 
         if (r < 0)
-                return err_wrap(err, r, "the agent's answer");
+                return r == -ENOMEM ? r : err_wrap(err, -EIO, "the agent's answer");
         problem = json_string(a, "problem");
         if (problem && *problem)
                 return err_set(err, -EIO, "%s is not changed: %s", target, problem);
@@ -104,6 +104,13 @@ static int take_answer(const Options *options, const char *target, const char *a
         if (!is_done(target, row))
                 r = EXIT_NOT_WELL;
         return row && !json_append(rows, row) ? err_oom(err) : r;
+}
+
+static bool is_repeated(const Names *targets, size_t i) {
+        for (size_t k = 0; k < i; k++)
+                if (streq(targets->items[k], targets->items[i]))
+                        return true;
+        return false;
 }
 
 /* All are asked before any is waited for. Every answer is taken. */
@@ -117,6 +124,8 @@ static int ask_agent(const Options *options, const char *dir, const Names *targe
         for (size_t i = 0; i < targets->n; i++) {
                 _cleanup_free_ char *answer = NULL;
 
+                if (is_repeated(targets, i))
+                        continue;
                 if (r == 0)
                         r = requests_wait(dir, REQUEST_NOW, targets->items[i], until, &answer, err);
                 if (r == 0)

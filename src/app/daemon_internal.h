@@ -42,10 +42,10 @@ typedef struct Daemon {
         Pending settings;             /* our configuration and the kubelet's */
         bool look;                    /* at the manifest directory */
         Ledger ledger;
-        int64_t retry_at, retry_pause; /* milliseconds; -1: nothing to try again */
-        int64_t turned_at;             /* start of the present or last turn */
-        bool was_writable;             /* the manifest directory was, or was not there yet */
-        bool passed;                   /* in this turn */
+        int64_t retry_at, retry_pause;   /* milliseconds; -1: nothing to try again */
+        int64_t turned_at;               /* start of the present or last turn */
+        bool was_writable;               /* the manifest directory was, or was not there yet */
+        bool passed;                     /* in this turn */
         Names requests[N_REQUEST_KINDS]; /* being answered in this turn */
         Err unplanned;                   /* why there is no plan that could answer them; empty: there is */
         Observer observer;

@@ -209,9 +209,11 @@ static int plan_and_apply(Daemon *d, int64_t now, Err *err) {
         ReconcilePass facts = { .now = clock_real_s(), .removal_delay = d->r.config.removal_delay * 1000 };
         int r;
 
-        /* While daemonsets.d changes, what was read of it is old. */
-        if (pending_time(&d->sources) >= 0)
+        /* While daemonsets.d changes, what was read of it is old: what is to be changed now is asked again then. */
+        if (pending_time(&d->sources) >= 0) {
                 facts.removal_delay = INT64_MAX;
+                names_done(&d->requests[REQUEST_NOW]);
+        }
         if (grant_requests(d, now, &facts) < 0 || ledger_memory(&d->ledger, now, &facts.memory, &facts.n_memory) < 0)
                 return err_oom(err);
         /* They count for this plan only, whatever becomes of it. */

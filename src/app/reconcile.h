@@ -44,7 +44,7 @@ typedef struct ReconcilePass {
         int64_t now; /* seconds, realtime */
         const PlanMemory *memory;
         size_t n_memory;
-        int64_t removal_delay; /* milliseconds */
+        int64_t removal_delay;  /* milliseconds */
         const Names *now_files; /* manifests that are changed although something holds them; NULL: none */
 } ReconcilePass;
 

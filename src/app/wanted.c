@@ -22,8 +22,12 @@ static int explain_failure(const Maker *m, const Object *o, const Verdict *verdi
 }
 
 static int want_rendered(const Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
-        int r = render(o, &m->render, &item->rendered);
+        RenderOptions options = m->render;
+        int r;
 
+        /* What a local file defines has to start before there is a server that could make a token. */
+        options.wait_for_tokens = item->from_api;
+        r = render(o, &options, &item->rendered);
         if (r < 0)
                 return r;
         w->message = item->rendered.message;

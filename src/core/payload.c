@@ -275,13 +275,23 @@ static int add_downward(Making *m, const cJSON *source, uint32_t mode) {
         return 0;
 }
 
+/* The cluster itself says which CA its servers have. */
+static int add_published_ca(Making *m) {
+        const Entry wanted = { .key = "ca.crt" }, *entry;
+        _cleanup_(entries_done) Entries e = { 0 };
+        int r = read_entries(m, OBJECT_CONFIGMAP, PAYLOAD_ROOT_CA, &e);
+
+        entry = r == 0 && e.n ? bsearch(&wanted, e.entries, e.n, sizeof(*e.entries), compare_entries) : NULL;
+        return entry ? add_entry(m, entry, wanted.key, MODE_DEFAULT) : r;
+}
+
 static int add_service_account(Making *m) {
         const PayloadFacts *facts = m->facts;
         int r = add_bytes(m, "namespace", facts->namespace, strlen(facts->namespace), MODE_DEFAULT);
 
-        if (r < 0 || !facts->ca_crt)
-                return r;
-        return add_bytes(m, "ca.crt", facts->ca_crt, facts->ca_crt_len, MODE_DEFAULT);
+        if (r == 0 && facts->ca_crt)
+                r = add_bytes(m, "ca.crt", facts->ca_crt, facts->ca_crt_len, MODE_DEFAULT);
+        return r == 0 && facts->tokens ? add_published_ca(m) : r;
 }
 
 static uint32_t token_mode(const PayloadFacts *facts, uint32_t mode) {

@@ -74,6 +74,9 @@ int payload_downward(const PayloadFacts *facts, const cJSON *item, char **ret);
  * `namespace`, and `ca.crt` where it is known, both 0644. */
 #define PAYLOAD_ACCOUNT "daemonletServiceAccount"
 
+/* Where tokens are on, the ConfigMap of this name, if it is known, has the ca.crt that counts. */
+#define PAYLOAD_ROOT_CA "kube-root-ca.crt"
+
 enum { PAYLOAD_HEX = 32 };
 
 /* A hash of paths, bytes, modes and group: first PAYLOAD_HEX digits of SHA-256. Cannot fail. */

@@ -18,7 +18,8 @@ typedef struct RenderOptions {
         size_t ca_crt_len;
         const PriorityClass *priorities; /* that are known, by name, besides the system's two; not part of the input */
         size_t n_priorities;
-        const Tokens *tokens; /* that are known; a pod waits for those that it lacks. NULL: tokens are off */
+        const Tokens *tokens; /* that are known; NULL: tokens are off */
+        bool wait_for_tokens; /* a pod waits for those that it lacks; else it starts without, and gets them later */
 } RenderOptions;
 
 /* A volume that is to be materialised before the manifest is written. */

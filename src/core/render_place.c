@@ -149,7 +149,7 @@ RenderStatus tokens_judge(const Render *r, Reason *ret_reason, char **ret_messag
         _cleanup_buf_ Buf text = BUF_INIT;
         size_t n = 0;
 
-        if (!r->options->tokens)
+        if (!r->options->tokens || !r->options->wait_for_tokens)
                 return RENDER_OK;
         for (size_t i = 0; i < r->n_tokens; i++) {
                 const TokenNeed *need = &r->tokens[i];

@@ -71,6 +71,65 @@ class Following(ApiHost):
         self.wait_files("a")
 
 
+
+class Tokens(ApiHost):
+    def setUp(self):
+        super().setUp()
+        for name in ("agent", "local"):
+            self.server.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "kube-system"}})
+        self.server.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt", "namespace": "kube-system"},
+                           "data": {"ca.crt": "the published one\n"}})
+
+    def directory(self, name):
+        return pathlib.Path(self.pod(name)["spec"]["volumes"][0]["hostPath"]["path"])
+
+    def token(self, name):
+        try:
+            return (self.directory(name) / "token").read_text()
+        except OSError:
+            return None
+
+    def test_tokens_are_off(self):
+        self.server.apply(fenced("a", serviceAccountName="agent"))
+        self.start()
+        self.wait_file("a")
+        self.assertIsNone(self.token("a"))
+        self.assertEqual(self.server.token_requests, [])
+
+    def test_tokens_are_requested_and_renewed(self):
+        self.set_agent(api={"tokens": "yes"})
+        self.server.token_life = 3
+        self.server.apply(fenced("a", serviceAccountName="agent"))
+        self.start()
+        self.wait_file("a")
+        self.assertEqual((self.directory("a") / "ca.crt").read_text(), "the published one\n")
+        first, before = self.token("a"), self.inodes()
+        self.assertTrue(first)
+        self.wait_for(lambda: self.token("a") not in (None, first), "another token", 30)
+        self.assertEqual(self.inodes(), before)
+        self.assertEqual(self.server.token_requests[0][:2], ("kube-system", "agent"))
+        self.assertNotIn(first, self.log() + (self.run_dir / "status.json").read_text() + self.path("a").read_text())
+
+    def test_a_pod_waits_for_a_token_that_is_refused(self):
+        self.set_agent(api={"tokens": "yes"})
+        self.server.delete("ServiceAccount", "kube-system", "agent")
+        self.server.apply(fenced("a", serviceAccountName="agent"))
+        self.start()
+        self.assertIn("kube-system/agent", self.wait_reason("a", "WaitingForToken")["message"])
+
+    def test_a_local_one_starts_without_and_gets_it_later(self):
+        self.set_agent(api={"tokens": "yes"})
+        self.server.stop()
+        self.source("local.yaml", daemonset("local", serviceAccountName="local"))
+        self.start()
+        self.wait_file("local")
+        before = self.inodes()
+        self.assertIsNone(self.token("local"))
+        self.server.start()
+        self.wait_for(lambda: self.token("local"), "its token", 30)
+        self.assertEqual(self.inodes(), before)
+
+
 class Outages(ApiHost):
     def test_starts_from_the_cache(self):
         self.server.apply(node({"disk": "ssd"}))

@@ -472,6 +472,29 @@ static void test_odd_objects(void **state) {
         }
 }
 
+static void test_published_ca(void **state) {
+        static const char text[] =
+                "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"kube-root-ca.crt\","
+                "\"namespace\":\"ns\"},\"data\":{\"ca.crt\":\"published\",\"other\":\"x\"}}";
+        _cleanup_json_ cJSON *volume = parse(PROJECTED("{\"daemonletServiceAccount\":{}}"));
+        _cleanup_objects_ Objects objects = { 0 };
+        _cleanup_tokens_ Tokens tokens = { 0 };
+
+        (void)state;
+        known(text, &objects);
+        for (int on = 0; on < 2; on++) {
+                PayloadFacts facts = facts_of(&objects, volume, NULL, NULL);
+                _cleanup_payload_ Payload p = { .n = 0 };
+                _cleanup_free_ char *got = NULL;
+
+                facts.tokens = on ? &tokens : NULL;
+                assert_int_equal(payload_make(&facts, &p), 0);
+                got = dump(&p);
+                assert_string_equal(got, on ? "644 ca.crt=published\n644 namespace=ns\n"
+                                            : "644 ca.crt=PEM^@|\n644 namespace=ns\n");
+        }
+}
+
 static void test_facts_that_are_missing(void **state) {
         _cleanup_json_ cJSON *volume = parse(
                 PROJECTED("{\"configMap\":{\"name\":\"c\"}},{\"configMap\":{}},{\"daemonletServiceAccount\":{}},"
@@ -1254,6 +1277,8 @@ int main(void) {
                 cmocka_unit_test(test_tokens_are_of_the_account),
                 cmocka_unit_test(test_odd_objects),
                 cmocka_unit_test(test_odd_volumes),
+                cmocka_unit_test(test_published_ca),
+                cmocka_unit_test(test_published_ca),
                 cmocka_unit_test(test_facts_that_are_missing),
                 cmocka_unit_test(test_paths_have_a_longest),
                 cmocka_unit_test(test_size_has_a_limit),

@@ -371,6 +371,7 @@ static void tokens_that_are_needed_are_told(void **state) {
                         Reason want = rows[i].reason;
 
                         o.tokens = known ? &none : NULL;
+                        o.wait_for_tokens = true;
                         if (known && want == REASON_None && *rows[i].want)
                                 want = REASON_WaitingForToken;
                         assert_int_equal(render(&object, &o, &got), 0);
@@ -411,12 +412,17 @@ static void pod_waits_for_its_tokens(void **state) {
                 RenderOptions o = options();
 
                 o.tokens = &tokens;
+                o.wait_for_tokens = true;
                 assert_int_equal(render(&object, &o, &got), 0);
                 assert_int_equal(got.status, RENDER_WAITING);
                 assert_int_equal(got.reason, REASON_WaitingForToken);
                 assert_string_equal(got.message, rows[i].want);
                 assert_null(got.bytes);
                 assert_int_equal(got.n_volumes, 0);
+                rendered_done(&got);
+                o.wait_for_tokens = false;
+                assert_int_equal(render(&object, &o, &got), 0);
+                assert_int_equal(got.status, RENDER_OK);
         }
 }
 
