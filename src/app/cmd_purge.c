@@ -40,7 +40,8 @@ static int plan_purge(const char *file, Reconcile *r, Err *err) {
         _cleanup_(selection_done) Selection s = { .file = file };
         PlanFacts facts = { .local_read = true,
                             .local_complete = true,
-                            .all_synced = true,
+                            .api_synced = true,
+                .all_synced = true,
                             .confirm = true,
                             .now = (int64_t)time(NULL) };
         int e = store_scan(r->store, &r->snapshot, err);

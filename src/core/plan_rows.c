@@ -74,8 +74,9 @@ static void fill_memory(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
         row->absent_for = it->absent ? it->absent_for : -1;
         row->gone = it->gone;
         row->alive = it->stands == STANDS_LAST && is_seen(it->written->witness);
+        /* Where nothing stands an earlier pod is what holds it, and that one may end of itself. */
         row->unsettled = row->state == STATE_STARTING || row->state == STATE_TERMINATING ||
-                         row->reason == REASON_WaitingForPort || is_learnt(it);
+                         row->reason == REASON_WaitingForPort || is_learnt(it) || (it->pending && !will_stand(it));
         if (is_restored(it) || item_writes_new(it))
                 row->written_at = f->now;
         else if (will_stand(it))

@@ -175,10 +175,6 @@ static int call_add(HttpCall *c) {
 
 static void call_tell(HttpCall *c) {
         c->state = HTTP_CALL_GONE;
-        /* It is out of libcurl first, lest its connection be lost to a request that the handler starts. */
-        if (c->is_added)
-                (void)curl_multi_remove_handle(c->pool->multi, c->easy);
-        c->is_added = false;
         if (c->handler.end)
                 c->handler.end(c->user, c->result, c->result < 0 ? c->why : "");
 }

@@ -511,7 +511,7 @@ static void test_what_is_posted(void **state) {
 
 /* No round trip for "100 Continue", which this server never says. */
 static void test_a_long_body_is_posted(void **state) {
-        static char body[200 * 1024];
+        static char body[1100 * 1024]; /* from a mebibyte on libcurl would like to ask first */
         World *w = *state;
         _cleanup_seen_ Seen s = { 0 };
 
@@ -570,22 +570,23 @@ static void test_a_connection_is_kept(void **state) {
 static void test_many_connections_are_kept(void **state) {
         enum { N = 64 };
         World *w = *state;
-        static Seen all[N];
 
         for (int round = 0; round < 2; round++) {
-                for (int i = 0; i < N; i++) {
-                        all[i] = (Seen){ 0 };
+                Seen all[N] = { 0 };
+
+                for (int i = 0; i < N; i++)
                         assert_int_equal(
-                                start(w, &all[i], (HttpRequest){ .connect_timeout = PATIENCE * 1000 }, "/drip"), 0);
+                                start(w, &all[i], (HttpRequest){ .connect_timeout = PATIENCE * 1000 }, "/wait"), 0);
+                RUN_UNTIL(w, tls_server_waiting(w->server) == N);
+                tls_server_drip(w->server);
+                for (int i = 0; i < N; i++) {
+                        RUN_UNTIL(w, all[i].ends);
+                        assert_int_equal(all[i].result, 0);
+                        seen_done(&all[i]);
                 }
-                for (int i = 0; i < N; i++)
-                        RUN_UNTIL(w, all[i].heads);
-                for (int i = 0; i < N; i++)
-                        http_cancel(all[i].call);
-                works(w);
         }
-        /* A cancelled answer costs its HTTP/1.1 connection, an idle one costs nothing. */
-        assert_int_equal(http_counters(w->http).connections, 2 * N + 1);
+        assert_int_equal(http_counters(w->http).connections, N);
+        assert_int_equal(tls_server_connections(w->server), N);
 }
 
 static void test_a_kept_connection_has_died(void **state) {
@@ -969,14 +970,16 @@ static void test_a_late_look_is_no_silence(void **state) {
         for (int i = 0; i < N; i++) {
                 assert_int_equal(start(w, &all[i], (HttpRequest){ .silence = 1000 }, "/drip"), 0);
                 RUN_UNTIL(w, all[i].heads);
+                tls_server_drip(w->server); /* for those that are there already as well */
         }
-        for (size_t bytes = 1; bytes <= 2; bytes++) {
-                tls_server_drip(w->server);
-                if (bytes == 2)
+        for (size_t more = 0; more <= 1; more++) {
+                if (more) {
+                        tls_server_drip(w->server);
                         (void)usleep(1500000);
+                }
                 for (int i = 0; i < N; i++) {
-                        RUN_UNTIL(w, all[i].len == bytes || all[i].ends);
-                        assert_int_equal(all[i].len, bytes);
+                        RUN_UNTIL(w, all[i].len == (size_t)(N - i) + more || all[i].ends);
+                        assert_int_equal(all[i].len, (size_t)(N - i) + more);
                 }
         }
         for (int i = 0; i < N; i++) {

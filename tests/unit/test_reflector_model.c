@@ -47,6 +47,7 @@ typedef struct Server {
         StreamingKind streaming;
         bool deleted[UIDS_MAX];    /* each uid: once deleted */
         int64_t lost_at[UIDS_MAX]; /* by a restored backup and not by a deletion; -1: not */
+        bool replaced[UIDS_MAX];   /* so lost, and the backup had another object of that name */
         unsigned names[UIDS_MAX];
         unsigned uids;
         uint64_t before_restore;
@@ -138,8 +139,10 @@ static void restore(Model *m) {
         for (unsigned i = 0; i < NAMES; i++) {
                 unsigned lost = s->objects[i].uid;
 
-                if (lost && lost != s->backup[i].uid && !s->deleted[lost])
+                if (lost && lost != s->backup[i].uid && !s->deleted[lost]) {
                         s->lost_at[lost] = m->now;
+                        s->replaced[lost] = s->backup[i].uid > 0;
+                }
                 s->objects[i] = s->backup[i];
                 s->objects[i].version = s->version;
         }
@@ -420,7 +423,7 @@ static void restart_agent(Model *m) {
 
 /* Another object of the same name came after it: that one's list or events tell that the old one is no more. */
 static bool has_successor(const Server *s, unsigned uid) {
-        if (s->backup[s->names[uid]].uid)
+        if (s->replaced[uid])
                 return true;
         for (unsigned i = uid + 1; i <= s->uids; i++)
                 if (s->names[i] == s->names[uid])

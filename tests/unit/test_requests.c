@@ -10,10 +10,11 @@
 #define B_FILE "daemonlet_ns_b.json"
 
 static char *base, *runtime;
+static RequestKind kind;
 static Err err;
 
 static int set_up(void **state) {
-        (void)state;
+        kind = *state ? *(RequestKind *)*state : REQUEST_RESTART;
         base = tmpdir_new();
         runtime = strdup(in_dir(base, "run"));
         assert_non_null(runtime);
@@ -29,7 +30,7 @@ static int tear_down(void **state) {
 }
 
 static const char *in_requests(const char *name) {
-        _cleanup_free_ char *path = requests_path(runtime);
+        _cleanup_free_ char *path = requests_path(runtime, kind);
 
         assert_non_null(path);
         return in_dir(path, name);
@@ -40,7 +41,7 @@ static char *questions(void) {
         _cleanup_names_ Names names = { 0 };
         Buf text = BUF_INIT;
 
-        assert_int_equal(requests_read(runtime, &names), 0);
+        assert_int_equal(requests_read(runtime, kind, &names), 0);
         for (size_t i = 0; i < names.n; i++)
                 buf_printf(&text, "%s%s", i ? " " : "", names.items[i]);
         return buf_take(&text, NULL);
@@ -55,7 +56,7 @@ static void check_questions(const char *want) {
 static void check_answer(const char *file, const char *want) {
         _cleanup_free_ char *got = NULL;
 
-        assert_int_equal(requests_take(runtime, file, &got, &err), 0);
+        assert_int_equal(requests_take(runtime, kind, file, &got, &err), 0);
         if (want)
                 assert_string_equal(got, want);
         else
@@ -63,7 +64,7 @@ static void check_answer(const char *file, const char *want) {
 }
 
 static void ask(const char *file) {
-        if (requests_ask(runtime, file, &err) < 0)
+        if (requests_ask(runtime, kind, file, &err) < 0)
                 fail_msg("%s", err.message);
 }
 
@@ -87,14 +88,14 @@ static void test_question_and_answer(void **state) {
         check_questions(A_FILE " " B_FILE);
         check_answer(A_FILE, NULL);
         check_questions(A_FILE " " B_FILE);
-        requests_answer(runtime, A_FILE, "Held ApiNotSynced");
+        requests_answer(runtime, kind, A_FILE, "Held ApiNotSynced");
         assert_string_equal(names_in(in_requests("")), A_FILE " " B_FILE);
         check_questions(B_FILE);
         check_answer(B_FILE, NULL);
         check_answer(A_FILE, "Held ApiNotSynced");
         /* An answer is taken once. */
         assert_string_equal(names_in(in_requests("")), B_FILE);
-        requests_withdraw(runtime, B_FILE);
+        requests_withdraw(runtime, kind, B_FILE);
         check_questions("");
         assert_string_equal(names_in(in_requests("")), "");
 }
@@ -103,11 +104,11 @@ static void test_asked_again_over_an_old_answer(void **state) {
         (void)state;
         assert_int_equal(requests_open(runtime), 0);
         ask(A_FILE);
-        requests_answer(runtime, A_FILE, "old");
+        requests_answer(runtime, kind, A_FILE, "old");
         ask(A_FILE);
         check_questions(A_FILE);
         check_answer(A_FILE, NULL);
-        requests_answer(runtime, A_FILE, "new");
+        requests_answer(runtime, kind, A_FILE, "new");
         check_answer(A_FILE, "new");
 }
 
@@ -115,13 +116,13 @@ static void test_who_went_away_gets_no_answer(void **state) {
         (void)state;
         assert_int_equal(requests_open(runtime), 0);
         ask(A_FILE);
-        requests_withdraw(runtime, A_FILE);
-        requests_answer(runtime, A_FILE, "too late");
+        requests_withdraw(runtime, kind, A_FILE);
+        requests_answer(runtime, kind, A_FILE, "too late");
         assert_string_equal(names_in(in_requests("")), "");
         /* An answer stands until it is taken. */
         ask(A_FILE);
-        requests_answer(runtime, A_FILE, "first");
-        requests_answer(runtime, A_FILE, "second");
+        requests_answer(runtime, kind, A_FILE, "first");
+        requests_answer(runtime, kind, A_FILE, "second");
         check_answer(A_FILE, "first");
 }
 
@@ -130,9 +131,9 @@ static void test_lost_answer(void **state) {
 
         (void)state;
         assert_int_equal(requests_open(runtime), 0);
-        assert_int_equal(requests_take(runtime, A_FILE, &got, &err), -ENOENT);
+        assert_int_equal(requests_take(runtime, kind, A_FILE, &got, &err), -ENOENT);
         assert_null(got);
-        assert_non_null(strstr(err.message, "/restart/" A_FILE));
+        assert_non_null(strstr(err.message, kind == REQUEST_NOW ? "/now/" A_FILE : "/restart/" A_FILE));
 }
 
 static void test_answer_that_anybody_may_have_written_is_none(void **state) {
@@ -142,7 +143,7 @@ static void test_answer_that_anybody_may_have_written_is_none(void **state) {
         assert_int_equal(requests_open(runtime), 0);
         put_file(in_requests(A_FILE), "Running", 0600);
         assert_int_equal(chmod(in_requests(A_FILE), 0606), 0);
-        assert_int_equal(requests_take(runtime, A_FILE, &got, &err), -EPERM);
+        assert_int_equal(requests_take(runtime, kind, A_FILE, &got, &err), -EPERM);
         assert_null(got);
         assert_true(exists(in_requests(A_FILE)));
 }
@@ -159,7 +160,7 @@ static void test_what_is_no_question(void **state) {
         ask(A_FILE);
         check_questions(A_FILE);
         /* Through a link nothing is asked. */
-        assert_int_equal(requests_ask(runtime, "daemonlet_ns_e.json", &err), -ELOOP);
+        assert_int_equal(requests_ask(runtime, kind, "daemonlet_ns_e.json", &err), -ELOOP);
         assert_non_null(strstr(err.message, "cannot ask the agent"));
 }
 
@@ -169,13 +170,13 @@ static void check_deaf(int why) {
 
         err = (Err){ 0 };
         check_questions("");
-        assert_int_equal(requests_ask(runtime, B_FILE, &err), why);
-        assert_non_null(strstr(err.message, "/restart"));
+        assert_int_equal(requests_ask(runtime, kind, B_FILE, &err), why);
+        assert_non_null(strstr(err.message, kind == REQUEST_NOW ? "/now" : "/restart"));
         err = (Err){ 0 };
-        assert_int_equal(requests_take(runtime, A_FILE, &got, &err), why);
+        assert_int_equal(requests_take(runtime, kind, A_FILE, &got, &err), why);
         assert_null(got);
-        requests_answer(runtime, A_FILE, "no");
-        requests_withdraw(runtime, A_FILE);
+        requests_answer(runtime, kind, A_FILE, "no");
+        requests_withdraw(runtime, kind, A_FILE);
 }
 
 static void test_unsafe_directory_is_refused(void **state) {
@@ -205,17 +206,95 @@ static void test_link_in_place_of_the_directory_is_refused(void **state) {
         put_dir(runtime, 0755);
         put_dir(in_dir(base, "other"), 0700);
         put_file(in_dir(base, "other/" A_FILE), "", 0600);
-        put_link(in_dir(runtime, "restart"), in_dir(base, "other"));
+        put_link(in_dir(runtime, kind == REQUEST_NOW ? "now" : "restart"), in_dir(base, "other"));
         check_questions("");
-        assert_true(requests_ask(runtime, B_FILE, &err) < 0);
+        assert_true(requests_ask(runtime, kind, B_FILE, &err) < 0);
         assert_string_equal(names_in(in_dir(base, "other")), A_FILE);
+}
+
+/* What is asked of one kind is nothing to the other. */
+static void test_kinds_are_apart(void **state) {
+        (void)state;
+        assert_int_equal(requests_open(runtime), 0);
+        assert_string_equal(names_in(runtime), "now restart");
+        for (RequestKind k = 0; k < N_REQUEST_KINDS; k++) {
+                kind = k;
+                check_questions("");
+                assert_int_equal(mode_of(in_requests("")), 0700);
+                ask(A_FILE);
+                requests_answer(runtime, kind, A_FILE, k == REQUEST_NOW ? "now" : "restart");
+        }
+        assert_true(file_is(in_dir(runtime, "restart/" A_FILE), "restart"));
+        assert_true(file_is(in_dir(runtime, "now/" A_FILE), "now"));
+        requests_withdraw(runtime, REQUEST_NOW, A_FILE);
+        assert_true(exists(in_dir(runtime, "restart/" A_FILE)));
+        assert_false(exists(in_dir(runtime, "now/" A_FILE)));
+}
+
+/* A row's message has no end that is known. */
+static void test_long_answer(void **state) {
+        char text[5000];
+
+        (void)state;
+        memset(text, 'x', sizeof(text) - 1);
+        text[sizeof(text) - 1] = 0;
+        assert_int_equal(requests_open(runtime), 0);
+        ask(A_FILE);
+        requests_answer(runtime, kind, A_FILE, text);
+        check_answer(A_FILE, text);
+}
+
+static void test_waiting(void **state) {
+        _cleanup_free_ char *got = NULL;
+
+        (void)state;
+        assert_int_equal(requests_open(runtime), 0);
+        ask(A_FILE);
+        ask(B_FILE);
+        requests_answer(runtime, kind, A_FILE, "here");
+        /* An answer that is there is taken, however late. */
+        assert_int_equal(requests_wait(runtime, kind, A_FILE, 0, &got, &err), 0);
+        assert_string_equal(got, "here");
+        free(TAKE_PTR(got));
+        assert_int_equal(requests_wait(runtime, kind, B_FILE, 0, &got, &err), -ETIMEDOUT);
+        assert_null(got);
+        assert_non_null(strstr(err.message, "has not answered"));
+        assert_string_equal(names_in(in_requests("")), "");
+        err = (Err){ 0 };
+        assert_int_equal(requests_wait(runtime, kind, B_FILE, INT64_MAX, &got, &err), -ENOENT);
+}
+
+static void test_target(void **state) {
+        static const char *const bad[] = { "", "a", "/", "a/", "/a", "a/b/c", "A/b", "../a", "a/..", "a b/c", "*" };
+        char longest[2 * MANIFEST_NAME_MAX + 2];
+        RequestTarget t;
+
+        (void)state;
+        assert_int_equal(requests_parse_target("kube-system/a.b", &t), 0);
+        assert_string_equal(t.namespace, "kube-system");
+        assert_string_equal(t.name, "a.b");
+        assert_string_equal(t.file, "daemonlet_kube-system_a.b.json");
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+                if (requests_parse_target(bad[i], &t) != -EINVAL)
+                        fail_msg("\"%s\" is taken", bad[i]);
+        for (size_t n = MANIFEST_NAME_MAX - 1; n < MANIFEST_NAME_MAX + 3; n++) {
+                memset(longest, 'a', sizeof(longest));
+                memcpy(longest + n, "/b", 3);
+                assert_int_equal(requests_parse_target(longest, &t), -EINVAL);
+        }
+        /* A name of any length has a file. */
+        memset(longest, 'a', sizeof(longest));
+        longest[1] = '/';
+        longest[2 + 253] = 0;
+        assert_int_equal(requests_parse_target(longest, &t), 0);
+        assert_int_equal(strlen(t.file), MANIFEST_NAME_MAX);
 }
 
 static int read_body(void *user) {
         _cleanup_names_ Names names = { 0 };
 
         (void)user;
-        return requests_read(runtime, &names);
+        return requests_read(runtime, kind, &names);
 }
 
 static void test_out_of_memory(void **state) {
@@ -226,20 +305,29 @@ static void test_out_of_memory(void **state) {
         (void)test_oom(read_body, NULL);
 }
 
+static RequestKind kinds[] = { REQUEST_RESTART, REQUEST_NOW };
+
 #define on_host(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define of_kind(f, i)                                                                                                  \
+        { #f " " #i, f, set_up, tear_down, &kinds[i] }
+#define of_each_kind(f) of_kind(f, 0), of_kind(f, 1)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                on_host(test_directory_is_made),
-                on_host(test_question_and_answer),
-                on_host(test_asked_again_over_an_old_answer),
-                on_host(test_who_went_away_gets_no_answer),
-                on_host(test_lost_answer),
-                on_host(test_answer_that_anybody_may_have_written_is_none),
-                on_host(test_what_is_no_question),
-                on_host(test_unsafe_directory_is_refused),
-                on_host(test_link_in_place_of_the_directory_is_refused),
-                on_host(test_out_of_memory),
+                of_each_kind(test_directory_is_made),
+                of_each_kind(test_question_and_answer),
+                of_each_kind(test_asked_again_over_an_old_answer),
+                of_each_kind(test_who_went_away_gets_no_answer),
+                of_each_kind(test_lost_answer),
+                of_each_kind(test_answer_that_anybody_may_have_written_is_none),
+                of_each_kind(test_what_is_no_question),
+                of_each_kind(test_unsafe_directory_is_refused),
+                of_each_kind(test_link_in_place_of_the_directory_is_refused),
+                of_each_kind(test_long_answer),
+                of_each_kind(test_waiting),
+                of_each_kind(test_out_of_memory),
+                on_host(test_kinds_are_apart),
+                on_host(test_target),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

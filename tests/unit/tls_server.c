@@ -112,7 +112,7 @@ typedef struct Connection {
         SSL *ssl;
         bool keep;
         size_t len;
-        char request[256 * 1024];
+        char request[1280 * 1024];
 } Connection;
 
 struct TlsServer {
@@ -123,7 +123,7 @@ struct TlsServer {
         pthread_mutex_t lock;
         pthread_cond_t dripped;
         bool ends;
-        unsigned connections, requests, drips, open;
+        unsigned connections, requests, drips, open, waiting;
         char sni[256], heads[1024];
         Connection *all[CONNECTIONS_MAX];
         size_t n;
@@ -295,6 +295,18 @@ static void answer_drip(Connection *c, const char *rest) {
         c->keep = false;
 }
 
+static void answer_wait(Connection *c, const char *rest) {
+        TlsServer *s = c->server;
+
+        pthread_mutex_lock(&s->lock);
+        s->waiting++;
+        for (unsigned seen = s->drips; s->drips == seen && !s->ends;)
+                pthread_cond_wait(&s->dripped, &s->lock);
+        s->waiting--;
+        pthread_mutex_unlock(&s->lock);
+        answer_ok(c, rest);
+}
+
 static void answer_endless(Connection *c, const char *rest) {
         (void)rest;
         say(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -370,6 +382,7 @@ static const struct {
         { "silence ", answer_silence },
         { "stuck ", answer_stuck },
         { "drip ", answer_drip },
+        { "wait ", answer_wait },
         { "endless ", answer_endless },
         { "huge ", answer_huge },
         { "retry/", answer_retry },
@@ -581,6 +594,10 @@ unsigned tls_server_requests(TlsServer *s) {
 
 unsigned tls_server_open(TlsServer *s) {
         return get(s, &s->open);
+}
+
+unsigned tls_server_waiting(TlsServer *s) {
+        return get(s, &s->waiting);
 }
 
 static const char *get_text(TlsServer *s, const char *text) {

@@ -42,6 +42,7 @@ typedef struct TlsServerOptions {
  *   /early         closes before the answer     /reset            RST within the body
  *   /silence       never answers                /stuck            answers a head and some of the body
  *   /drip          a byte when told by tls_server_drip           /endless   a stream without an end
+ *   /wait          as /ok, when told by tls_server_drip
  *   /huge          1 MiB of 'x'                 /retry/VALUE      429 with that Retry-After
  *   /redirect      302 to /ok                   /early-hints      100 and 103 before the answer
  *   /garbage       no HTTP                      anything else     200, the request as it came, as body
@@ -51,6 +52,7 @@ int tls_server_port(const TlsServer *s);
 unsigned tls_server_connections(TlsServer *s); /* after the handshake */
 unsigned tls_server_requests(TlsServer *s);
 unsigned tls_server_open(TlsServer *s);     /* connections that are there now */
+unsigned tls_server_waiting(TlsServer *s);  /* for a drip in /wait */
 const char *tls_server_sni(TlsServer *s);   /* of the last connection, "" if there was none; static buffer */
 const char *tls_server_heads(TlsServer *s); /* what a proxy was told; static buffer */
 void tls_server_drip(TlsServer *s);
