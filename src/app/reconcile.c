@@ -88,6 +88,8 @@ static int make_wanted(const Options *options, Reconcile *r, const ApiSnapshot *
         };
 
         r->node_deleted = facts.node_deleted;
+        r->api_stale = api && !api->complete;
+        r->api_suspect = api && api->suspect;
         r->local.objects.over = api ? &api->objects : NULL;
         r->render = setup_render_options(&r->config, &r->node.view, r->volumes_dir);
         r->render.ca_crt = r->ca_crt;
@@ -344,6 +346,17 @@ static int note_used_stand_ins(const Reconcile *r, const WantedItem *item, PlanR
         return 0;
 }
 
+/* What the server last said counts: calm rows say that it is not known to say so now. */
+static int note_stale_source(const Reconcile *r, const WantedItem *item, PlanRow *row) {
+        if (!item->from_api || !r->api_stale || row->reason != REASON_Fits || *row->message)
+                return 0;
+        free(row->message);
+        row->message = strdup(r->api_suspect ? "the API server's list lacks what it had; nothing is removed for now"
+                                             : "the API server cannot be asked; what it last said counts");
+        row->reason = r->api_suspect ? REASON_SuspectList : REASON_Stale;
+        return row->message ? 0 : -ENOMEM;
+}
+
 /* An invalid file whose last good version still runs: the row tells what is wrong, not that all is well. */
 static int report_invalid_twins(Reconcile *r) {
         for (size_t i = 0; i < r->wanted.n && i < r->plan.n_rows; i++) {
@@ -354,6 +367,8 @@ static int report_invalid_twins(Reconcile *r) {
                 _cleanup_free_ char *why = NULL;
 
                 if (item->stand_in && !item->invalid_twin && note_stand_in(row) < 0)
+                        return -ENOMEM;
+                if (note_stale_source(r, item, row) < 0)
                         return -ENOMEM;
                 if (!item->invalid_twin && note_used_stand_ins(r, item, row) < 0)
                         return -ENOMEM;

@@ -21,12 +21,13 @@ typedef struct Reconcile {
         Materialise *volumes;
         ApiHook hook; /* set by whoever turns a loop, before the opening */
         ApiLink api;
-        const char *hold_warning; /* or NULL */
-        bool kubelet_synced;      /* in the last plan */
-        bool node_deleted;        /* and so nothing is wanted */
-        uint64_t synced_kubelet;  /* the start of the kubelet whose sync is on disk; 0: none */
-        bool volumes_verified;    /* since they were opened */
-        const char *only_file;    /* the only manifest whose volumes are made; NULL: all */
+        const char *hold_warning;    /* or NULL */
+        bool kubelet_synced;         /* in the last plan */
+        bool node_deleted;           /* and so nothing is wanted */
+        bool api_stale, api_suspect; /* the server's DaemonSets are not known to be as it says now; a list is doubted */
+        uint64_t synced_kubelet;     /* the start of the kubelet whose sync is on disk; 0: none */
+        bool volumes_verified;       /* since they were opened */
+        const char *only_file;       /* the only manifest whose volumes are made; NULL: all */
         StoreSnapshot snapshot;
         NodeFacts node;
         LocalSnapshot local;
