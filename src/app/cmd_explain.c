@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "app/api.h"
 #include "app/cmd.h"
 #include "app/files.h"
 #include "app/output.h"
-#include "app/setup.h"
 #include "core/render.h"
 #include "io/source_dir.h"
 #include "io/store.h"
@@ -35,7 +35,8 @@ typedef struct Explain {
         const Options *options;
         const Host *host;
         DecideOptions decide;
-        const Objects *objects;
+        const Objects *objects; /* with those of the API server over them */
+        bool fence_broken;
         RenderOptions render;
         cJSON *rows;
         char **names; /* NAMESPACE/NAME that were asked for; none = all */
@@ -107,7 +108,21 @@ static int add_rendering(const Explain *e, const Object *o, bool fits, cJSON *ch
         return 0;
 }
 
-static int explain_one(const Explain *e, const Object *o) {
+/* Of the server's DaemonSets: may it run through us? */
+static bool add_opt_in(const Explain *e, const Object *o, Verdict *verdict, cJSON *checks, Buf *ret_message) {
+        const char *why = "opted in, with the fence";
+        Reason refusal = wanted_api_refusal(o, e->fence_broken, &why);
+
+        if (refusal != REASON_None) {
+                verdict->should_run = false;
+                verdict->reason = refusal;
+                buf_str(ret_message, why);
+        }
+        return add_check(checks, "ApiServer", refusal == REASON_None, why);
+}
+
+/* set: that it is of. */
+static int explain_one(const Explain *e, const Objects *set, const Object *o) {
         _cleanup_json_ cJSON *row = cJSON_CreateObject(), *checks = cJSON_CreateArray();
         _cleanup_buf_ Buf message = BUF_INIT;
         Verdict verdict = { .reason = o->reason };
@@ -117,12 +132,13 @@ static int explain_one(const Explain *e, const Object *o) {
                 return -ENOMEM;
         if (o->reason == REASON_None) {
                 decide(&e->host->node.view, &o->scheduling, &e->decide, &verdict);
-                if (!add_decision(e, o, &verdict, checks, &message))
+                if ((set != e->objects && !add_opt_in(e, o, &verdict, checks, &message)) ||
+                    !add_decision(e, o, &verdict, checks, &message))
                         return -ENOMEM;
                 if (!e->options->upstream)
                         r = add_rendering(e, o, verdict.should_run, checks, &message);
         } else {
-                _cleanup_free_ char *why = object_error(e->objects, o);
+                _cleanup_free_ char *why = object_error(set, o);
 
                 if (!why)
                         return -ENOMEM;
@@ -152,22 +168,40 @@ static bool asked_for(const Explain *e, const Object *o, bool *found) {
         return e->n_names == 0;
 }
 
-/* Rows in input order; a name that no file defines is an error of the caller's. */
-static int explain_all(const Explain *e, bool *ret_missing) {
-        _cleanup_free_ bool *found = calloc(e->n_names + 1, sizeof(*found));
+/* The server's copy counts. */
+static bool is_shadowed(const Explain *e, const Objects *set, const Object *o) {
+        const Objects *over = e->objects->over;
 
-        if (!found)
-                return -ENOMEM;
-        for (size_t i = 0; i < e->objects->n_objects; i++) {
-                const Object *o = &e->objects->objects[i];
+        for (size_t i = 0; over && set != over && i < over->n_objects; i++)
+                if (over->objects[i].kind == o->kind && streq(over->objects[i].name, o->name) &&
+                    streq(over->objects[i].namespace, o->namespace))
+                        return true;
+        return false;
+}
+
+static int explain_set(const Explain *e, const Objects *set, bool *found) {
+        for (size_t i = 0; i < set->n_objects; i++) {
+                const Object *o = &set->objects[i];
                 int r;
 
-                if (o->kind != OBJECT_DAEMONSET || o->same_as != i || !asked_for(e, o, found))
+                if (o->kind != OBJECT_DAEMONSET || o->same_as != i || is_shadowed(e, set, o) || !asked_for(e, o, found))
                         continue;
-                r = explain_one(e, o);
+                r = explain_one(e, set, o);
                 if (r < 0)
                         return r;
         }
+        return 0;
+}
+
+/* Rows in input order; a name that nothing defines is an error of the caller's. */
+static int explain_all(const Explain *e, bool *ret_missing) {
+        _cleanup_free_ bool *found = calloc(e->n_names + 1, sizeof(*found));
+        int r = found ? explain_set(e, e->objects, found) : -ENOMEM;
+
+        if (r == 0 && e->objects->over)
+                r = explain_set(e, e->objects->over, found);
+        if (r < 0)
+                return r;
         *ret_missing = false;
         for (size_t i = 0; i < e->n_names; i++)
                 if (!found[i]) {
@@ -246,6 +280,26 @@ static int read_objects(const Options *options, const Config *config, char **fil
         return r;
 }
 
+/* What the agent knows of the server: its Node, and without files its DaemonSets. */
+static int look_at_cache(const Options *options, ApiLink *link, Host *host, bool with_objects, Explain *e,
+                         Objects *objects, Err *err) {
+        const ApiSnapshot *api;
+        int r = api_open(link, &host->config, &host->kubelet, host->node.known ? host->node.view.name : NULL,
+                         &(ApiHook){ 0 }, err);
+
+        if (r < 0 || !link->source)
+                return r;
+        api = source_api_snapshot(link->source);
+        if (!api)
+                return err_oom(err);
+        if (!options->node_file)
+                r = api_lay_node(api, &host->config, &host->node, err);
+        e->fence_broken = api->node_state != API_NODE_UNKNOWN && api->node.has_fence_label;
+        if (with_objects)
+                objects->over = &api->objects;
+        return r;
+}
+
 int cmd_explain(const Options *options) {
         _cleanup_free_ char **files = calloc(options->n_args + 1, sizeof(*files));
         _cleanup_free_ char **names = calloc(options->n_args + 1, sizeof(*names));
@@ -253,6 +307,7 @@ int cmd_explain(const Options *options) {
         _cleanup_json_ cJSON *rows = cJSON_CreateArray();
         _cleanup_host_ Host host = { 0 };
         Explain e = { .options = options, .host = &host, .objects = &objects, .rows = rows, .names = names };
+        __attribute__((cleanup(api_close))) ApiLink link = { 0 };
         bool missing = false, all_read = true;
         Err err = { 0 };
         size_t n_files;
@@ -267,8 +322,10 @@ int cmd_explain(const Options *options) {
                 say_warning(options, "%s", host.node.note);
         n_files = sort_args(options->args, options->n_args, files, names, &e.n_names);
         e.decide = setup_decide(options, &host.config);
-        e.render = setup_render(&host, &objects);
         r = read_objects(options, &host.config, files, n_files, &objects, &all_read, &err);
+        if (r == 0 && !options->upstream)
+                r = look_at_cache(options, &link, &host, n_files == 0, &e, &objects, &err);
+        e.render = setup_render(&host, &objects);
         if (r == 0) {
                 files_say_diags(options, &objects);
                 r = explain_all(&e, &missing);

@@ -77,38 +77,34 @@ static int want_unusable(const Maker *m, const Object *o, PlanWanted *w, WantedI
         return 0;
 }
 
-static bool refuse(PlanWanted *w, Reason reason, const char *message) {
-        w->wish = WISH_KEEP;
-        w->state = STATE_REFUSED;
-        w->reason = reason;
-        w->message = message;
-        return false;
-}
-
-/* Whether a DaemonSet of the API server may run here: the DaemonSet controller must not run it as well. */
-static bool may_run(const Maker *m, const Object *o, PlanWanted *w) {
+Reason wanted_api_refusal(const Object *o, bool fence_broken, const char **ret_message) {
         const PodScheduling *s = &o->scheduling;
         bool fenced = false;
 
         for (size_t i = 0; i < s->n_node_selector; i++)
                 fenced |= streq(s->node_selector[i].key, FENCE_LABEL) && !*s->node_selector[i].value;
-        if (!streq(o->mode, "static"))
-                return refuse(w, REASON_UnknownMode, "its label " MODE_LABEL " must be \"static\"");
-        if (!fenced)
-                return refuse(
-                        w, REASON_WouldRunTwice,
+        if (!streq(o->mode, "static")) {
+                *ret_message = "its label " MODE_LABEL " must be \"static\"";
+                return REASON_UnknownMode;
+        }
+        if (!fenced) {
+                *ret_message =
                         "the DaemonSet controller runs it too; add to spec.template.spec.nodeSelector: " FENCE_LABEL
-                        ": \"\"");
-        if (m->facts->fence_broken)
-                return refuse(w, REASON_FenceBroken,
-                              "this node's Node has the label " FENCE_LABEL
-                              ", which no Node may have; remove it: kubectl "
-                              "label node NODE " FENCE_LABEL "-");
-        return true;
+                        ": \"\"";
+                return REASON_WouldRunTwice;
+        }
+        if (fence_broken) {
+                *ret_message = "this node's Node has the label " FENCE_LABEL
+                               ", which no Node may have; remove it: kubectl "
+                               "label node NODE " FENCE_LABEL "-";
+                return REASON_FenceBroken;
+        }
+        return REASON_None;
 }
 
 static int want_one(const Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
         _cleanup_buf_ Buf origin = BUF_INIT;
+        Reason refusal;
 
         if (item->from_api)
                 buf_str(&origin, ORIGIN_API);
@@ -129,7 +125,13 @@ static int want_one(const Maker *m, const Object *o, PlanWanted *w, WantedItem *
         }
         if (o->reason != REASON_None)
                 return want_unusable(m, o, w, item);
-        return item->from_api && !may_run(m, o, w) ? 0 : want_usable(m, o, w, item);
+        refusal = item->from_api ? wanted_api_refusal(o, m->facts->fence_broken, &w->message) : REASON_None;
+        if (refusal == REASON_None)
+                return want_usable(m, o, w, item);
+        w->wish = WISH_KEEP;
+        w->state = STATE_REFUSED;
+        w->reason = refusal;
+        return 0;
 }
 
 /* ---- each name once: of several objects of one name the API server's counts, then the usable one ---- */

@@ -35,6 +35,11 @@ typedef struct Wanted {
         size_t n;
 } Wanted;
 
+/* Why a usable DaemonSet of the API server may not run through us, with the line to add or to take away; None if it
+ * may.
+ */
+Reason wanted_api_refusal(const Object *o, bool fence_broken, const char **ret_message);
+
 /* 0 or -ENOMEM. */
 int wanted_make(const WantedFacts *facts, Wanted *ret);
 void wanted_done(Wanted *w);

@@ -72,6 +72,26 @@ class Following(ApiHost):
 
 
 
+    def test_explain_knows_what_the_server_said(self):
+        self.server.apply(node({"disk": "ssd"}))
+        self.server.apply(fenced("a", selector={"disk": "ssd"}))
+        self.server.apply(daemonset("unfenced", meta=STATIC))
+        self.source("both.yaml", daemonset("both", image="local:1"))
+        self.server.apply(fenced("both", selector={"disk": "hdd"}))
+        self.start()
+        self.wait_file("a")
+        self.wait_live()
+        self.wait_reason("both", "NodeSelectorMismatch")
+        self.stop()
+        p = self.run_("explain", "-o", "tsv", node=False)
+        rows = dict((r[0], r[1:]) for r in (line.split("\t") for line in p.stdout.splitlines()))
+        self.assertEqual(rows, {"kube-system/a": ["true", "true", "Fits"],
+                                "kube-system/unfenced": ["false", "true", "WouldRunTwice"],
+                                "kube-system/both": ["false", "false", "NodeSelectorMismatch"]}, p.stderr)
+        self.assertIn("node node-a (cache)", self.run_("explain", node=False).stderr)
+        self.assertIn("add to spec.template.spec.nodeSelector", self.run_("explain", "kube-system/unfenced", node=False).stdout)
+
+
 class Tokens(ApiHost):
     def setUp(self):
         super().setUp()
