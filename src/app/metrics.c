@@ -199,6 +199,23 @@ static void put_durations(Buf *out, const Metrics *m) {
         buf_printf(out, "daemonlet_%s_count %" PRIu64 "\n", name, m->passes);
 }
 
+static void put_api(Buf *out, const ApiReport *api) {
+        static const char *const states[] = { "Live", "Stale", "SuspectList", "Unread" };
+
+        put_gauge(out, "api_reachable", "Whether the API server answers.", api->reachable);
+        put_gauge(out, "api_heard_timestamp_seconds", "When the API server last answered, since 1970; 0: never.",
+                  api->heard_at);
+        put_family(out, "api_resources", "gauge",
+                   "What is followed at the API server, by how far it can be relied on.");
+        for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+                size_t n = 0;
+
+                for (size_t k = 0; k < api->n_resources; k++)
+                        n += streq(api->resources[k].state, states[i]);
+                buf_printf(out, "daemonlet_api_resources{state=\"%s\"} %zu\n", states[i], n);
+        }
+}
+
 int metrics_text(const MetricsFacts *facts, Buf *out) {
         const Metrics *m = facts->metrics;
         _cleanup_(rows_done) Rows rows = { 0 };
@@ -215,6 +232,8 @@ int metrics_text(const MetricsFacts *facts, Buf *out) {
         put_durations(out, m);
         put_gauge(out, "last_success_timestamp_seconds",
                   "End of the last pass without a failure, since 1970; 0 if there was none.", m->last_success_at);
+        if (facts->api)
+                put_api(out, facts->api);
         put_gauge(out, "problem", "1 while something is wrong that daemonlet status names.", facts->problem);
         return out->failed ? -ENOMEM : 0;
 }

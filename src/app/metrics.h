@@ -21,6 +21,7 @@
 
 #include "core/json.h"
 #include "core/ledger.h"
+#include "io/source_api.h"
 
 enum { METRICS_BUCKETS = 10 };
 
@@ -40,6 +41,7 @@ typedef struct MetricsFacts {
         const Ledger *ledger; /* counters */
         const cJSON *rows;    /* as in status.json; NULL before the first pass */
         bool problem;         /* of another kind than that the file cannot be written */
+        const ApiReport *api; /* of the API server; NULL: there is none */
 } MetricsFacts;
 
 /* Adds the text exposition format 0.0.4 to out. The order is that of the rows. A row without a name (a file that cannot

@@ -131,11 +131,40 @@ static bool is_well(const Observer *o) {
         return true;
 }
 
-static void write_metrics(Observer *o, const ObserverFacts *f) {
+/* The API server came, went, or has another fault: a line in the journal. */
+static void log_api(Observer *o, const ApiReport *api, const char *node) {
+        const char *problem = api->problem;
+
+        for (size_t i = 0; !*problem && i < api->n_resources; i++)
+                problem = api->resources[i].problem;
+        if (api->reachable == o->api_reachable && streq(problem, o->api_problem.message))
+                return;
+        if (*problem)
+                log_event(LOG_LEVEL_WARNING, &(LogFields){ .node = node },
+                          "API server %s: %s; what it last said counts", str_or_empty(api->server), problem);
+        else if (api->reachable)
+                log_event(LOG_LEVEL_INFO, &(LogFields){ .node = node }, "API server %s: followed",
+                          str_or_empty(api->server));
+        o->api_reachable = api->reachable;
+        o->api_problem = (Err){ 0 };
+        (void)err_set(&o->api_problem, 0, "%s", problem);
+}
+
+/* Of the server that there is; NULL: none. */
+static const ApiReport *look_at_api(Observer *o, const ObserverFacts *f, ApiReport *report) {
+        SourceApi *source = f->reconcile->api.source;
+
+        if (!f->has_read || !source || source_api_report(source, report) < 0 || !report->kubeconfig)
+                return NULL;
+        log_api(o, report, f->reconcile->node.view.name);
+        return report;
+}
+
+static void write_metrics(Observer *o, const ObserverFacts *f, const ApiReport *api) {
         const char *path = f->reconcile->config.metrics_textfile;
         _cleanup_json_ cJSON *rows = path && f->has_read ? report_rows(f->reconcile) : NULL;
         const MetricsFacts facts = {
-                .metrics = &o->metrics, .ledger = f->ledger, .rows = rows, .problem = !is_well(o)
+                .metrics = &o->metrics, .ledger = f->ledger, .rows = rows, .problem = !is_well(o), .api = api
         };
         _cleanup_buf_ Buf text = BUF_INIT;
         Err err = { 0 };
@@ -148,7 +177,7 @@ static void write_metrics(Observer *o, const ObserverFacts *f) {
         observer_note(o, PART_METRICS, r, &err, NULL);
 }
 
-static void write_report(Observer *o, const ObserverFacts *f) {
+static void write_report(Observer *o, const ObserverFacts *f, const ApiReport *api) {
         const char *wrong = observer_problem(o);
         const ReportFacts facts = { .reconcile = f->has_read ? f->reconcile : NULL,
                                     .ledger = f->ledger,
@@ -165,6 +194,8 @@ static void write_report(Observer *o, const ObserverFacts *f) {
                 buf_str(&summary, wrong);
         else if (f->has_read)
                 report_summary(json_get(status, "daemonsets"), &summary);
+        if (api && !api->reachable)
+                buf_str(&summary, "; the API server does not answer");
         (void)sd_notifyf(0, "STATUS=%s", buf_text(&summary));
         free(o->status);
         o->status = TAKE_PTR(text);
@@ -174,9 +205,12 @@ static void write_report(Observer *o, const ObserverFacts *f) {
 }
 
 void observer_tell(Observer *o, const ObserverFacts *f) {
+        ApiReport report;
+        const ApiReport *api = look_at_api(o, f, &report);
+
         /* First, so that the report can say that they cannot be written. */
-        write_metrics(o, f);
-        write_report(o, f);
+        write_metrics(o, f, api);
+        write_report(o, f, api);
 }
 
 void observer_done(Observer *o) {

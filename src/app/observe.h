@@ -26,6 +26,8 @@ typedef struct Observer {
         Mishap mishaps[MISHAPS_MAX]; /* the latest first */
         size_t n_mishaps;
         Metrics metrics;
+        bool api_reachable; /* as it was last told */
+        Err api_problem;
         char *status; /* status.json as it was last written, without its time; NULL: write it */
 } Observer;
 

@@ -46,7 +46,7 @@ static int on_data(void *user, const char *bytes, size_t len) {
         Follow *f = user;
         int r = reflector_data(f->reflector, bytes, len, clock_boot_ms());
 
-        f->said_at = clock_real_s();
+        f->said_at = f->api->heard_at = clock_real_s();
         follow_look(f);
         return r;
 }

@@ -181,5 +181,21 @@ class Outages(ApiHost):
         self.assertEqual(self.inodes(), before)
 
 
+    def test_journal_and_metrics_tell_of_the_server(self):
+        numbers = self.dir / "daemonlet.prom"
+        self.set_agent(metrics={"textfile": str(numbers)})
+        self.start()
+        self.wait_live()
+        self.wait_for(lambda: 'daemonlet_api_resources{state="Live"} 2' in numbers.read_text(), "the numbers")
+        self.assertIn("daemonlet_api_reachable 1", numbers.read_text())
+        self.wait_for(lambda: f"API server {self.server.url}: followed" in self.log(), "the journal to tell")
+        self.server.stop("reset")
+        self.wait_for(lambda: "daemonlet_api_reachable 0" in numbers.read_text(), "the numbers to tell")
+        self.wait_for(lambda: "what it last said counts" in self.log(), "the journal to tell")
+        p = self.run_("status", node=False)
+        self.assertIn("no answer; what it said ", p.stderr)
+        self.assertEqual(p.returncode, 0, p.stderr)
+
+
 if __name__ == "__main__":
     main()
