@@ -41,7 +41,7 @@ static int plan_purge(const char *file, Reconcile *r, Err *err) {
         PlanFacts facts = { .local_read = true,
                             .local_complete = true,
                             .api_synced = true,
-                .all_synced = true,
+                            .all_synced = true,
                             .confirm = true,
                             .now = (int64_t)time(NULL) };
         int e = store_scan(r->store, &r->snapshot, err);

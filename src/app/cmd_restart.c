@@ -109,7 +109,7 @@ static int wait_until_it_stands(const Options *options, const RequestTarget *t, 
 /* Does what the agent would do, until the manifest stands again. */
 static int restart_here(const Options *options, const RequestTarget *t, Reconcile *r, Ledger *ledger, Err *err) {
         int e = restart_begin(options, t, r, ledger, err);
-        const char *answer = reconcile_answer(&r->plan, t->file);
+        const char *answer = requests_restart_answer(&r->plan, t->file);
 
         if (streq(answer, ANSWER_RESTARTING))
                 return wait_until_it_stands(options, t, r, ledger, err);

@@ -61,7 +61,7 @@ static bool all_done(const Options *options, const Names *targets, const Plan *p
         bool all = true;
 
         for (size_t i = 0; i < targets->n; i++) {
-                const PlanRow *row = reconcile_row(plan, targets->items[i]);
+                const PlanRow *row = requests_row(plan, targets->items[i]);
 
                 all &= is_done(options->args[i], row ? report_find(rows, row->namespace, row->name) : NULL);
         }

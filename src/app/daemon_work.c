@@ -167,7 +167,7 @@ static int grant_requests(Daemon *d, int64_t now, ReconcilePass *pass) {
 }
 
 static cJSON *row_of(const Daemon *d, const char *file) {
-        const PlanRow *row = reconcile_row(&d->r.plan, file);
+        const PlanRow *row = requests_row(&d->r.plan, file);
         _cleanup_json_ cJSON *rows = row ? report_rows(&d->r) : NULL;
 
         return rows ? cJSON_Duplicate(report_find(rows, row->namespace, row->name), true) : NULL;
@@ -177,7 +177,7 @@ static cJSON *row_of(const Daemon *d, const char *file) {
 static char *now_answer(const Daemon *d, size_t i) {
         const char *file = d->requests[REQUEST_NOW].items[i];
         _cleanup_json_ cJSON *answer = cJSON_CreateObject();
-        bool planned = !d->unplanned.message[0], known = planned && reconcile_row(&d->r.plan, file);
+        bool planned = !d->unplanned.message[0], known = planned && requests_row(&d->r.plan, file);
 
         if (!json_add_string(answer, "problem", d->unplanned.message) ||
             !json_add_string(answer, "held", planned ? reason_name(d->r.held[i]) : "") ||
@@ -193,7 +193,7 @@ void daemon_answer(Daemon *d) {
         for (size_t i = 0; i < restarts->n; i++)
                 requests_answer(dir, REQUEST_RESTART, restarts->items[i],
                                 d->unplanned.message[0] ? d->unplanned.message
-                                                        : reconcile_answer(&d->r.plan, restarts->items[i]));
+                                                        : requests_restart_answer(&d->r.plan, restarts->items[i]));
         for (size_t i = 0; i < now->n; i++) {
                 _cleanup_free_ char *answer = now_answer(d, i);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/reconcile.h"
 #include "app/files.h"
+#include "app/requests.h"
 #include "io/clock.h"
 #include "io/witness.h"
 
@@ -231,41 +232,6 @@ bool reconcile_has_pod(const Reconcile *r, const char *uid) {
         return false;
 }
 
-const PlanRow *reconcile_row(const Plan *plan, const char *file) {
-        char own[MANIFEST_NAME_MAX + 1];
-
-        for (size_t i = 0; i < plan->n_rows; i++) {
-                const PlanRow *row = &plan->rows[i];
-
-                if (manifest_file_name(row->namespace, row->name, own) == 0 && streq(own, file))
-                        return row;
-        }
-        return NULL;
-}
-
-static bool can_be_overridden(const PlanRow *row) {
-        return row->state == STATE_HELD && (row->reason == REASON_ApiNotSynced || row->reason == REASON_HoldAlways ||
-                                            row->reason == REASON_OnDelete);
-}
-
-/* A plan without the override has all the names, and tells what it would hold. */
-static int find_now_targets(const PlanFacts *facts, const Names *files, Names *ret, Reason *ret_held) {
-        _cleanup_plan_ Plan plan = { 0 };
-        int e = plan_make(facts, &plan);
-
-        for (size_t i = 0; e == 0 && i < files->n; i++) {
-                const PlanRow *row = reconcile_row(&plan, files->items[i]);
-                _cleanup_buf_ Buf target = BUF_INIT;
-
-                if (!row)
-                        continue;
-                ret_held[i] = can_be_overridden(row) ? row->reason : REASON_None;
-                buf_printf(&target, "%s/%s", row->namespace, row->name);
-                e = target.failed ? -ENOMEM : names_add(ret, buf_text(&target));
-        }
-        return e;
-}
-
 static int make_plan(const Options *options, const ReconcilePass *pass, Reconcile *r) {
         PlanFacts facts = {
                 .wanted = r->wanted.wanted,
@@ -295,7 +261,7 @@ static int make_plan(const Options *options, const ReconcilePass *pass, Reconcil
         if (pass->now_files) {
                 free(r->held);
                 r->held = calloc(pass->now_files->n + 1, sizeof(*r->held));
-                if (!r->held || find_now_targets(&facts, pass->now_files, &targets, r->held) < 0)
+                if (!r->held || requests_find_targets(&facts, pass->now_files, &targets, r->held) < 0)
                         return -ENOMEM;
                 facts.now_targets = (const char *const *)targets.items;
                 facts.n_now_targets = targets.n;
@@ -475,20 +441,6 @@ int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err)
                 if (results[i] < 0)
                         return err_set(err, results[i], "%s", errors[i].message);
         return 0;
-}
-
-const char *reconcile_answer(const Plan *plan, const char *file) {
-        const PlanRow *row = reconcile_row(plan, file);
-
-        for (size_t i = 0; i < plan->n_steps; i++) {
-                const PlanStep *s = &plan->steps[i];
-
-                if (streq(s->file, file) && (s->verb == STEP_WITHDRAW || s->verb == STEP_REPLACE))
-                        return s->failure ? s->failure : ANSWER_RESTARTING;
-        }
-        if (!row)
-                return "nothing of it stands here";
-        return *row->message ? row->message : "it is being put right; ask again";
 }
 
 void reconcile_done(Reconcile *r) {

@@ -68,18 +68,11 @@ int reconcile_ask_witness(Reconcile *r);
  * opened: start over with reconcile_open. */
 int reconcile_plan(const Options *options, const ReconcilePass *pass, Reconcile *r, Err *err);
 
-/* The row of the DaemonSet whose manifest this is, or NULL. */
-const PlanRow *reconcile_row(const Plan *plan, const char *file);
-
 /* Whether the pod of this uid is or was one of ours, as far as the last plan knows. */
 bool reconcile_has_pod(const Reconcile *r, const char *uid);
 
 /* Carries the plan out and saves what must be remembered. Everything is tried; the first failure is returned. */
 int reconcile_apply(Reconcile *r, const Options *options, int64_t now, Err *err);
-
-/* What the plan makes of an operator's wish to restart the pod of this manifest: this, or why not. */
-#define ANSWER_RESTARTING "restarting"
-const char *reconcile_answer(const Plan *plan, const char *file);
 
 void reconcile_done(Reconcile *r);
 #define _cleanup_reconcile_ _cleanup_(reconcile_done)

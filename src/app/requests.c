@@ -140,3 +140,48 @@ int requests_parse_target(const char *arg, RequestTarget *ret) {
         ret->name = slash + 1;
         return manifest_file_name(ret->namespace, ret->name, ret->file);
 }
+
+/* ---- what a plan makes of them ---- */
+
+const PlanRow *requests_row(const Plan *plan, const char *file) {
+        char own[MANIFEST_NAME_MAX + 1];
+
+        for (size_t i = 0; i < plan->n_rows; i++) {
+                const PlanRow *row = &plan->rows[i];
+
+                if (manifest_file_name(row->namespace, row->name, own) == 0 && streq(own, file))
+                        return row;
+        }
+        return NULL;
+}
+
+int requests_find_targets(const PlanFacts *facts, const Names *files, Names *ret, Reason *ret_held) {
+        _cleanup_plan_ Plan plan = { 0 };
+        int e = plan_make(facts, &plan);
+
+        for (size_t i = 0; e == 0 && i < files->n; i++) {
+                const PlanRow *row = requests_row(&plan, files->items[i]);
+                _cleanup_buf_ Buf target = BUF_INIT;
+
+                if (!row)
+                        continue;
+                ret_held[i] = row->state == STATE_HELD ? row->reason : REASON_None;
+                buf_printf(&target, "%s/%s", row->namespace, row->name);
+                e = target.failed ? -ENOMEM : names_add(ret, buf_text(&target));
+        }
+        return e;
+}
+
+const char *requests_restart_answer(const Plan *plan, const char *file) {
+        const PlanRow *row = requests_row(plan, file);
+
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const PlanStep *s = &plan->steps[i];
+
+                if (streq(s->file, file) && (s->verb == STEP_WITHDRAW || s->verb == STEP_REPLACE))
+                        return s->failure ? s->failure : ANSWER_RESTARTING;
+        }
+        if (!row)
+                return "nothing of it stands here";
+        return *row->message ? row->message : "it is being put right; ask again";
+}

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "base/err.h"
-#include "core/manifest.h"
+#include "core/plan.h"
 #include "io/names.h"
 
 typedef enum RequestKind {
@@ -47,3 +47,12 @@ typedef struct RequestTarget {
 
 /* From NAMESPACE/NAME. 0, -EINVAL or -ENOMEM. */
 int requests_parse_target(const char *arg, RequestTarget *ret);
+
+/* What a plan makes of them. The row of the DaemonSet whose manifest this is, or NULL. */
+const PlanRow *requests_row(const Plan *plan, const char *file);
+/* Plans with these facts, which are to name no now_targets, to find the NAMESPACE/NAMEs of these manifests (files
+ * without a DaemonSet are left out), and for each file what holds it, or REASON_None. 0 or -ENOMEM. */
+int requests_find_targets(const PlanFacts *facts, const Names *files, Names *ret, Reason *ret_held);
+/* Of the wish to restart the pod of this manifest: this, or why not. */
+#define ANSWER_RESTARTING "restarting"
+const char *requests_restart_answer(const Plan *plan, const char *file);

@@ -54,11 +54,14 @@ static int64_t missing(int64_t stood, int64_t delay) {
 }
 
 /* For how long the removal has to wait. Editors, git and rsync delete what they are about to write again; labels and
- * taints come and go while a node registers. A single pass does what it is told. */
+ * taints come and go while a node registers. A single pass does what it is told, and so does
+ * an agent that is told to do it now: when it had waited, it would be held again. */
 static int64_t removal_wait(const PlanFacts *f, const PlanItem *it) {
         const PlanMemory *m = memory_of(f, it->file);
         int64_t stood = m ? m->unwanted_for : -1, wait = missing(stood, f->removal_delay), more;
 
+        if (is_now_target(f, it))
+                return 0;
         if (it->wanted && it->wanted->by_live_node) {
                 more = missing(stood, f->settle);
                 wait = more > wait ? more : wait;

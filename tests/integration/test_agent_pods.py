@@ -1,65 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The running agent and the pods of its manifests: what the witness sees, restarts, pods that do not start, ports."""
-import json, os, pathlib, shutil, signal, subprocess, time, unittest
+import json, os, signal, subprocess, time
 
-from agent import AgentHost
 from host import DAEMONLET, daemonset, main
-
-
-class Pods(AgentHost):
-    """A kubelet that is nothing but what can be seen of it: a process, cgroups, pod directories."""
-
-    def setUp(self):
-        super().setUp()
-        self.cgroups, self.kubelet_root = self.dir / "cgroup", self.dir / "kubelet"
-        (self.cgroups / "kubepods" / "besteffort").mkdir(parents=True)
-        (self.cgroups / "cgroup.controllers").write_text("cpu memory\n")
-        (self.kubelet_root / "pods").mkdir(parents=True)
-        self.set_agent(kubelet={"cgroup_dir": self.cgroups, "root_dir": self.kubelet_root})
-        self.set_kubelet(4711)
-
-    def set_kubelet(self, pid, *flags):
-        """The process that is called kubelet, started at boot; 0: none."""
-        proc = self.dir / "proc"
-        for p in proc.iterdir():
-            shutil.rmtree(p)
-        random = proc / "sys" / "kernel" / "random"
-        random.mkdir(parents=True)
-        (random / "boot_id").write_text("one\n")
-        if not pid:
-            return
-        new = proc / ".new"
-        new.mkdir()
-        (new / "comm").write_text("kubelet\n")
-        (new / "cmdline").write_bytes(b"\0".join([b"/usr/bin/kubelet", *map(str.encode, flags)]) + b"\0")
-        (new / "stat").write_text(f"{pid} (kubelet) S " + " ".join(["0"] * 18) + " 1 0\n")
-        new.rename(proc / str(pid))
-
-    def uid(self, name):
-        return self.pod(name)["metadata"]["uid"]
-
-    def pod_starts(self, uid, processes=True):
-        cgroup = self.cgroups / "kubepods" / "besteffort" / f"pod{uid}"
-        cgroup.mkdir(exist_ok=True)
-        (cgroup / "cgroup.events").write_text(f"populated {int(processes)}\nfrozen 0\n")
-        (self.kubelet_root / "pods" / uid).mkdir(exist_ok=True)
-
-    def pod_ends(self, uid):
-        shutil.rmtree(self.cgroups / "kubepods" / "besteffort" / f"pod{uid}", ignore_errors=True)
-        shutil.rmtree(self.kubelet_root / "pods" / uid, ignore_errors=True)
-
-    def wait_state(self, name, state, deadline=None):
-        return self.wait_for(lambda: (self.row(name) or {}).get("state") == state and self.row(name),
-                             f"{name} to be {state}", deadline)
-
-    def run_one(self, name, **kw):
-        self.source(f"{name}.json", daemonset(name, **kw))
-        self.wait_file(name)
-        self.wait_state(name, "Starting")
-        self.pod_starts(self.uid(name))
-        self.wait_state(name, "Running")
-        return self.uid(name)
+from pods import Pods
 
 
 class Witness(Pods):
@@ -115,6 +60,192 @@ class Witness(Pods):
         self.assertFalse(self.path("two").exists())
         self.pod_ends(uid)
         self.wait_file("two")
+
+
+class Now(Pods):
+    """sync --now, which the agent does for whoever asks, since it has the lock."""
+
+    def setUp(self):
+        super().setUp()
+        self.hold("always")
+
+    def hold(self, policy):
+        self.set_agent(agent={"hold_offline": policy})
+
+    def now(self, *names, status=0):
+        return self.sync("--now", *names, status=status)
+
+    def image(self, name="one"):
+        return self.pod(name)["spec"]["containers"][0]["image"]
+
+    def change(self, name, image="a:2"):
+        self.source(f"{name}.json", daemonset(name, image=image))
+        return self.wait_reason(name, "HoldAlways")
+
+    def check_risks(self, *names):
+        told = [line for line in self.stderr.splitlines() if "changing it now" in line]
+        self.assertEqual(len(told), len(names), self.stderr)
+        for line, name in zip(told, names):
+            self.assertTrue(line.startswith(f"daemonlet: warning: kube-system/{name}: changing it now: "), line)
+
+    def check_no_questions(self):
+        self.assertEqual(list((self.dir / "run" / "now").iterdir()), [])
+
+    def test_the_asked_one_is_changed_and_no_other(self):
+        self.start()
+        old, other = self.run_one("one"), self.run_one("two")
+        self.change("one")
+        self.change("two")
+        rows = self.now("kube-system/one")
+        self.assertEqual([(r.id, r.state, r.reason) for r in rows.values()], [("kube-system/one", "Starting", "Fits")])
+        self.assertEqual(rows["kube-system/one"].revision,
+                         self.pod("one")["metadata"]["annotations"]["daemonlet.io/revision"])
+        self.check_risks("one")
+        self.assertEqual(self.image(), "a:2")
+        self.assertNotEqual(self.uid("one"), old)
+        self.assertEqual((self.uid("two"), self.row("two")["reason"]), (other, "HoldAlways"))
+        self.check_no_questions()
+        # That was one word for one change.
+        self.pod_ends(old)
+        self.pod_starts(self.uid("one"))
+        self.wait_state("one", "Running")
+        self.change("one", "a:3")
+        self.assertEqual(self.image(), "a:2")
+
+    def test_several(self):
+        self.start()
+        for name in ("one", "two"):
+            self.run_one(name)
+            self.change(name)
+        rows = self.now("kube-system/two", "kube-system/one", "kube-system/two", "kube-system/none", status=1)
+        self.assertEqual([(r.id, r.state) for r in rows.values()],
+                         [("kube-system/two", "Starting"), ("kube-system/one", "Starting")])
+        self.assertIn("kube-system/none: no such DaemonSet", self.stderr)
+        self.assertEqual((self.image("one"), self.image("two")), ("a:2", "a:2"))
+        self.check_no_questions()
+
+    def test_in_the_formats_of_sync(self):
+        self.start()
+        self.run_one("one")
+        self.change("one")
+        p = self.run_("-q", "sync", "--now", "kube-system/one", "-o", "json")
+        [row] = json.loads(p.stdout)
+        self.assertEqual((row["name"], row["action"], row["effect"]), ("one", "replace", "restart"))
+        self.assertEqual(p.stderr, "")
+        self.assertEqual(self.run_("sync", "--now", "kube-system/one", "-o", "name").stdout, "kube-system/one\n")
+
+    def test_a_removal(self):
+        self.source("b.json", daemonset("two"))
+        self.start()
+        uid = self.run_one("one")
+        (self.sources / "one.json").unlink()
+        self.wait_reason("one", "HoldAlways")
+        row = self.now("kube-system/one")["kube-system/one"]
+        self.check_risks("one")
+        self.assertEqual((row.state, row.reason, row.revision), ("Terminating", "NotDefined", ""))
+        self.assertFalse(self.path("one").exists())
+        self.pod_ends(uid)
+        self.wait_for(lambda: not self.row("one"), "its end")
+
+    def test_what_is_not_held_is_nothing_to_warn_of(self):
+        self.source("b.json", daemonset("elsewhere", nodeSelector={"disk": "ssd"}))
+        self.start()
+        self.run_one("one")
+        inodes = self.inodes()
+        rows = self.now("kube-system/one", "kube-system/elsewhere")
+        self.assertEqual([(r.state, r.reason) for r in rows.values()],
+                         [("Running", "Fits"), ("NotHere", "NodeSelectorMismatch")])
+        self.check_risks()
+        self.assertEqual(self.inodes(), inodes)
+
+    def test_held_for_another_reason(self):
+        names = ["one", "two", "three"]
+        self.source("a.yaml", *map(daemonset, names))
+        self.start()
+        self.wait_files(*names)
+        (self.sources / "a.yaml").unlink()
+        self.wait_reason("one", "MassRemoval")
+        row = self.now("kube-system/one", status=1)["kube-system/one"]
+        self.assertEqual((row.state, row.reason), ("Held", "MassRemoval"))
+        self.check_risks()
+        self.wait_files(*names)
+
+    def test_what_waits_for_the_deletion(self):
+        self.hold("auto")
+
+        def on_delete(image):
+            d = daemonset("one", image=image)
+            d["spec"]["updateStrategy"] = {"type": "OnDelete"}
+            return d
+
+        self.source("one.json", on_delete("a:1"))
+        self.start()
+        self.wait_file("one")
+        self.source("one.json", on_delete("a:2"))
+        self.wait_reason("one", "OnDelete")
+        self.now("kube-system/one")
+        self.assertEqual(self.image(), "a:2")
+        self.check_risks("one")
+        self.assertIn("updateStrategy is OnDelete", self.stderr)
+
+    def test_the_sources_are_read_as_they_are_now(self):
+        (self.dir / "outside.json").write_text(json.dumps(daemonset("one", image="a:1")))
+        os.link(self.dir / "outside.json", self.sources / "one.json")
+        self.start()
+        self.wait_file("one")
+        self.pod_starts(self.uid("one"))
+        self.wait_state("one", "Running")
+        (self.dir / "outside.json").write_text(json.dumps(daemonset("one", image="a:2")))  # nobody is told
+        self.now("kube-system/one")
+        self.assertEqual(self.image(), "a:2")
+        # The last report did not know that it is held.
+        self.check_risks("one")
+
+    def test_sources_that_are_being_written_are_waited_for(self):
+        self.start()
+        self.run_one("one")
+        with open(self.sources / "two.json", "w") as f:
+            f.write("{")
+            f.flush()
+            self.source("one.json", daemonset("one", image="a:2"))
+            command = subprocess.Popen([str(DAEMONLET), "--config", str(self.conf), "sync", "--now", "kube-system/one"],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.addCleanup(command.kill)
+            self.wait_for(lambda: any((self.dir / "run" / "now").iterdir()), "the question")
+            f.seek(0)
+            f.write(json.dumps(daemonset("two")))
+        self.assertEqual(command.wait(30), 0)
+        self.assertEqual(self.image(), "a:2")
+        self.wait_file("two")
+
+    def test_what_the_agent_is_not_asked_for(self):
+        self.start()
+        self.run_one("one")
+        self.change("one")
+        inodes = self.inodes()
+        for args in ((), ("--rerender",), ("--rerender", "--now", "kube-system/one"),
+                     ("--confirm", "--now", "kube-system/one")):
+            p = self.run_("sync", *args)
+            self.assertEqual((p.returncode, p.stdout), (75, ""), p.stderr)
+            self.assertIn("systemctl reload", p.stderr)
+        p = self.run_("sync", "--dry-run", "--now", "kube-system/one", "-o", "json")
+        self.assertEqual([r["action"] for r in json.loads(p.stdout)], ["replace"])
+        self.assertEqual(self.inodes(), inodes)
+        self.assertEqual(self.run_("sync", "--now", "one").returncode, 64)
+
+    def test_asked_before_the_agent_was_killed(self):
+        self.start()
+        self.run_one("one")
+        self.change("one")
+        self.child.send_signal(signal.SIGSTOP)
+        command = subprocess.Popen([str(DAEMONLET), "--config", str(self.conf), "sync", "--now", "kube-system/one"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(command.kill)
+        self.wait_for(lambda: any((self.dir / "run" / "now").iterdir()), "the question")
+        self.stop(signal.SIGKILL)
+        self.start(wait=False)
+        self.assertEqual(command.wait(30), 0)
+        self.assertEqual(self.image(), "a:2")
 
 
 class Restart(Pods):
@@ -235,7 +366,7 @@ class Kubelet(Pods):
     named_node, environment = False, {"WATCHDOG_USEC": "400000"}  # ten heartbeats a second
 
     def test_a_restarted_kubelet_is_asked_for_its_flags(self):
-        self.set_agent(node={"name": "node-1"}, kubelet={"cgroup_dir": self.cgroups, "root_dir": self.kubelet_root})
+        self.set_agent(node={"name": "node-1"})
         self.source("one.json", daemonset("one", nodeSelector={"rack": "r1"}))
         self.start()
         self.wait_reason("one", "NodeSelectorMismatch")
@@ -248,7 +379,7 @@ class Kubelet(Pods):
         kubeconfig = self.dir / "kubelet.conf"
         kubeconfig.write_text(json.dumps({"clusters": [{"name": "c", "cluster": {
             "certificate-authority-data": "UEVN"}}]}))
-        self.set_agent(node={"name": "node-1"}, kubelet={"cgroup_dir": self.cgroups, "root_dir": self.kubelet_root})
+        self.set_agent(node={"name": "node-1"})
         self.set_kubelet(4711, "--node-labels=rack=r1", f"--kubeconfig={kubeconfig}")
         self.source("one.json", daemonset("one", nodeSelector={"rack": "r1"}, serviceAccountName="one"))
         self.start()
@@ -279,7 +410,7 @@ class Kubelet(Pods):
 
     def test_a_late_kubeconfig(self):
         kubeconfig = self.dir / "late" / "kubelet.conf"
-        self.set_agent(node={"name": "node-1"}, kubelet={"cgroup_dir": self.cgroups, "root_dir": self.kubelet_root})
+        self.set_agent(node={"name": "node-1"})
         self.set_kubelet(4711, f"--kubeconfig={kubeconfig}")
         self.source("one.json", daemonset("one", serviceAccountName="one"))
         self.start()

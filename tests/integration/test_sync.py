@@ -297,9 +297,50 @@ class Sync(Host):
         self.path("one").unlink()
         self.sync()
         self.assertEqual(self.path("one").read_bytes(), before, "restored, not changed")
+        rows = self.sync("--dry-run", "--now", "kube-system/one")
+        self.assertEqual((rows["kube-system/one"].reason, rows["kube-system/two"].state), ("Fits", "Held"))
+        self.assertEqual(self.path("one").read_bytes(), before)
         self.sync("--now", "kube-system/one")
         self.assertNotEqual(self.path("one").read_bytes(), before)
+        self.assertEqual(self.risks(), ["kube-system/one"])
+        self.assertIn("if the kubelet has not seen its API server", self.stderr)
         self.assertTrue(self.path("two").exists())
+        # A removal, and what is not held any more.
+        rows = self.sync("--now", "kube-system/one", "kube-system/two")
+        self.assertEqual(rows["kube-system/two"].state, "NotHere")
+        self.assertFalse(self.path("two").exists())
+        self.assertEqual(self.risks(), ["kube-system/two"])
+
+    def risks(self):
+        """Whom the last sync warned of."""
+        return [line.split(": ")[2] for line in self.stderr.splitlines() if "changing it now" in line]
+
+    def test_held_until_the_kubelet_has_seen_its_server(self):
+        (self.dir / "proc" / "4711").mkdir()
+        for name, text in {"comm": "kubelet\n", "cmdline": "/usr/bin/kubelet\0--kubeconfig=/nowhere/kubelet.conf\0",
+                           "stat": "4711 (kubelet) S " + " ".join(["0"] * 18) + " 1 0\n"}.items():
+            (self.dir / "proc" / "4711" / name).write_text(text)
+        self.source("a.yaml", daemonset("one"))
+        self.sync()
+        before = self.path("one").read_bytes()
+        self.source("a.yaml", daemonset("one", image="registry.example.com/a:2"))
+        self.assertEqual(self.sync()["kube-system/one"].reason, "ApiNotSynced")
+        self.assertEqual(self.risks(), [])
+        self.assertEqual(self.path("one").read_bytes(), before)
+        self.sync("--now", "kube-system/one")
+        self.assertNotEqual(self.path("one").read_bytes(), before)
+        self.assertEqual(self.risks(), ["kube-system/one"])
+        self.assertIn("changing it now: the kubelet has not seen its API server since its start", self.stderr)
+
+    def test_now_is_no_word_for_a_mass_removal(self):
+        names = [f"ds-{i}" for i in range(3)]
+        self.source("a.yaml", *map(daemonset, names))
+        self.sync()
+        (self.sources / "a.yaml").unlink()
+        row = self.sync("--now", "kube-system/ds-0", status=1)["kube-system/ds-0"]
+        self.assertEqual((row.state, row.reason), ("Held", "MassRemoval"))
+        self.assertEqual(self.risks(), [])
+        self.assertEqual(len(self.files()), 3)
 
     def test_port_conflict(self):
         port = {"containers": [{"name": "main", "image": "a:1", "ports": [{"containerPort": 80, "hostPort": 8080}]}]}
@@ -347,6 +388,10 @@ class Sync(Host):
         fd = os.open(self.manifests, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(fd, fcntl.LOCK_EX)
         p = self.run_("sync")
+        self.assertEqual(p.returncode, 75)
+        self.assertIn("systemctl reload", p.stderr)
+        # It is no agent that could be asked.
+        p = self.run_("sync", "--now", "kube-system/one")
         self.assertEqual(p.returncode, 75)
         self.assertIn("systemctl reload", p.stderr)
         self.assertEqual(self.files(), [])
@@ -504,6 +549,9 @@ class Sync(Host):
         self.source("a.yaml", daemonset("one"))
         self.sync("--now", "kube-system/typo", status=1)
         self.assertIn("kube-system/typo: no such DaemonSet", self.stderr)
+        self.sync("--now", "kube-system/one", "kube-system/one")
+        for bad in ("one", "/one", "kube-system/", "a/b/c", "*", "Kube/one"):
+            self.assertEqual(self.run_("sync", "--now", "kube-system/one", bad).returncode, 64, bad)
 
     def test_on_delete_waits_for_the_manifest_to_go(self):
         def made(image):
@@ -527,6 +575,8 @@ class Sync(Host):
         self.source("a.json", made("registry.example.com/a:3"))
         self.sync("--now", "kube-system/one")
         self.assertEqual(self.pod("one")["spec"]["containers"][0]["image"], "registry.example.com/a:3")
+        self.assertEqual(self.risks(), ["kube-system/one"])
+        self.assertIn("updateStrategy is OnDelete", self.stderr)
 
     def test_purge(self):
         self.source("a.yaml", *[daemonset(f"ds-{i}") for i in range(4)])

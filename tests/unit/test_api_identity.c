@@ -733,7 +733,7 @@ static void test_equal(void **state) {
 
 static unsigned wiped; /* how often memory with SECRET in it was wiped */
 
-static void wipe_and_count(void *p, size_t n) {
+__attribute__((noinline)) static void wipe_and_count(void *p, size_t n) {
         wiped += memmem(p, n, "SECRET", strlen("SECRET")) != NULL;
         memset(p, 0, n);
 }

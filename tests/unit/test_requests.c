@@ -290,6 +290,94 @@ static void test_target(void **state) {
         assert_int_equal(strlen(t.file), MANIFEST_NAME_MAX);
 }
 
+/* ---- what a plan makes of them ---- */
+
+/* Its file bears only a part of it. */
+static char long_name[241];
+
+/* "b" is held, since an earlier pod of it runs still; the other two are not. */
+static char plan_bytes[] = "{}";
+static const Rendered plan_rendered = { .bytes = plan_bytes, .len = 2, .revision = "2", .input = "2", .uid = "2" };
+static const PlanWanted plan_wanted[] = {
+        { .namespace = "ns",
+          .name = "a",
+          .wish = WISH_ABSENT,
+          .state = STATE_NOT_HERE,
+          .reason = REASON_UntoleratedTaint,
+          .origin = "file:x" },
+        { .namespace = "ns", .name = "b", .wish = WISH_PRESENT, .rendered = &plan_rendered, .origin = "file:x" },
+        { .namespace = "ns",
+          .name = long_name,
+          .wish = WISH_ABSENT,
+          .state = STATE_NOT_HERE,
+          .reason = REASON_UntoleratedTaint,
+          .origin = "file:x" },
+};
+static const PlanTombstone plan_tombstone = {
+        .namespace = "ns", .name = "b", .uid = "1", .grace = 30, .witness = WITNESS_RUNNING
+};
+
+static PlanFacts plan_facts(void) {
+        memset(long_name, 'a', sizeof(long_name) - 1);
+        return (PlanFacts){
+                .wanted = plan_wanted,
+                .n_wanted = ARRAY_SIZE(plan_wanted),
+                .tombstones = &plan_tombstone,
+                .n_tombstones = 1,
+                .hold = HOLD_ALWAYS,
+                .kubelet_up_for = 1,
+        };
+}
+
+static int find_body(void *user) {
+        char long_arg[sizeof(long_name) + 3] = "ns/";
+        const char *const args[] = { long_arg, "ns/none", "ns/b", "ns/a" };
+        const PlanFacts facts = plan_facts();
+        _cleanup_names_ Names files = { 0 }, targets = { 0 };
+        Reason held[ARRAY_SIZE(args)] = { 0 };
+        int r = 0;
+
+        (void)user;
+        memcpy(long_arg + 3, long_name, sizeof(long_name));
+        for (size_t i = 0; r == 0 && i < ARRAY_SIZE(args); i++) {
+                RequestTarget t;
+
+                r = requests_parse_target(args[i], &t);
+                if (r == 0)
+                        r = names_add(&files, t.file);
+        }
+        if (r == 0)
+                r = requests_find_targets(&facts, &files, &targets, held);
+        if (r < 0)
+                return r;
+        assert_int_equal(targets.n, 3);
+        assert_string_equal(targets.items[0], long_arg);
+        assert_string_equal(targets.items[1], "ns/b");
+        assert_string_equal(targets.items[2], "ns/a");
+        for (size_t i = 0; i < ARRAY_SIZE(args); i++)
+                assert_int_equal(held[i], i == 2 ? REASON_HoldAlways : REASON_None);
+        return 0;
+}
+
+static void test_targets_are_found_by_their_files(void **state) {
+        (void)state;
+        assert_int_equal(find_body(NULL), 0);
+        (void)test_oom(find_body, NULL);
+}
+
+static void test_answer_to_a_restart(void **state) {
+        const PlanFacts facts = plan_facts();
+        _cleanup_plan_ Plan plan = { 0 };
+
+        (void)state;
+        assert_int_equal(plan_make(&facts, &plan), 0);
+        assert_string_equal(requests_restart_answer(&plan, "daemonlet_ns_none.json"), "nothing of it stands here");
+        assert_non_null(strstr(requests_restart_answer(&plan, B_FILE), "new revision 2 is pending"));
+        assert_string_equal(requests_restart_answer(&plan, A_FILE), "it is being put right; ask again");
+        assert_ptr_equal(requests_row(&plan, B_FILE), &plan.rows[1]);
+        assert_null(requests_row(&plan, "daemonlet_ns_none.json"));
+}
+
 static int read_body(void *user) {
         _cleanup_names_ Names names = { 0 };
 
@@ -328,6 +416,8 @@ int main(void) {
                 of_each_kind(test_out_of_memory),
                 on_host(test_kinds_are_apart),
                 on_host(test_target),
+                on_host(test_targets_are_found_by_their_files),
+                on_host(test_answer_to_a_restart),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
