@@ -135,7 +135,8 @@ static bool is_well(const Observer *o) {
 static void log_api(Observer *o, const ApiReport *api, const char *node) {
         const char *problem = api->problem;
 
-        for (size_t i = 0; !*problem && i < api->n_resources; i++)
+        /* While nobody answers, that is what is wrong, and not what each of them lacks. */
+        for (size_t i = 0; api->reachable && !*problem && i < api->n_resources; i++)
                 problem = api->resources[i].problem;
         if (api->reachable == o->api_reachable && streq(problem, o->api_problem.message))
                 return;
