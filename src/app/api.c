@@ -80,7 +80,7 @@ int api_lay_node(const ApiSnapshot *snapshot, const Config *config, NodeFacts *n
         _cleanup_node_view_ NodeView view = { 0 };
         int r;
 
-        if (!snapshot || snapshot->node_state == API_NODE_UNKNOWN || !node->known)
+        if (!snapshot || snapshot->node_state <= API_NODE_AWAITED || !node->known)
                 return 0;
         view.name = strdup(node->view.name);
         if (!view.name || copy_view(&snapshot->node.view, &view) < 0)
@@ -190,11 +190,10 @@ const char *api_hold_warning(const Config *config, const KubeletSettings *kubele
 }
 
 /* Its heartbeat is the kubelet's own word, by this host's clock: of this process, and not from before a clock went
- * back.
+ * back. When the process started is told by that clock as it is now: it may have been set since.
  */
-static bool is_synced(const ApiNodeFacts *node, const KubeletSettings *kubelet, int64_t up_for, int64_t now) {
-        return up_for >= 0 && kubelet->started_at > 0 && node->heartbeat > kubelet->started_at + SYNC_SLACK &&
-               node->heartbeat <= now + CLOCK_SLACK;
+static bool is_synced(int64_t heartbeat, int64_t up_for, int64_t now) {
+        return up_for >= 0 && heartbeat > now - up_for / 1000 + SYNC_SLACK && heartbeat <= now + CLOCK_SLACK;
 }
 
 void api_facts(const ApiLink *link, const Config *config, const KubeletSettings *kubelet, bool local_complete,
@@ -202,9 +201,10 @@ void api_facts(const ApiLink *link, const Config *config, const KubeletSettings 
         const ApiNodeFacts node = source_api_node(link->source);
 
         facts->hold = hold_policy(config, kubelet);
-        facts->kubelet_synced = is_synced(&node, kubelet, facts->kubelet_up_for, facts->now);
+        facts->kubelet_synced = is_synced(node.heartbeat, facts->kubelet_up_for, facts->now);
         facts->api_synced = !link->source || node.complete;
         facts->all_synced = local_complete && (!link->source || !node.follows || node.complete);
-        facts->node_for = node.since >= 0 ? clock_boot_ms() - node.since : 0;
+        /* What it said last takes nothing away while it cannot be asked. */
+        facts->node_for = node.live && node.since >= 0 ? clock_boot_ms() - node.since : 0;
         facts->settle = facts->memory ? config->settle * 1000 : 0;
 }

@@ -45,11 +45,12 @@ static void say_details(const Options *options, const cJSON *status, const cJSON
         int shown = 0;
 
         say_note(options,
-                 "node %s (%s); %" PRId64 " repairs, %" PRId64 " quarantined, %" PRId64 " held, %" PRId64
+                 "node %s (%s%s); %" PRId64 " repairs, %" PRId64 " quarantined, %" PRId64 " held, %" PRId64
                  " conflicts, %" PRId64 " restarts",
                  str_or_empty(json_string(node, "name")), str_or_empty(json_string(node, "source")),
-                 count(status, "repairs"), count(status, "quarantined"), count(status, "held"),
-                 count(status, "conflicts"), count(status, "restarts"));
+                 json_true(node, "deleted") ? "; deleted from the API server" : "", count(status, "repairs"),
+                 count(status, "quarantined"), count(status, "held"), count(status, "conflicts"),
+                 count(status, "restarts"));
         report_api_line(status, now, &api);
         if (api.len)
                 say_note(options, "%s", buf_text(&api));

@@ -20,6 +20,7 @@ enum {
         WATCH_KUBELET_FLAGS,
         WATCH_KUBELET_EXTRA_FLAGS,
         WATCH_KUBECONFIG,
+        WATCH_KUBELET_KUBECONFIG,
         WATCH_PODS,
         WATCH_REQUESTS, /* and one more for each further kind */
 };

@@ -73,6 +73,7 @@ static void watch_all(Daemon *d) {
             dirwatch_set(d->watch, WATCH_KUBELET_FLAGS, c->kubelet_flags_file, true) < 0 ||
             dirwatch_set(d->watch, WATCH_KUBELET_EXTRA_FLAGS, c->kubelet_extra_flags_file, true) < 0 ||
             dirwatch_set(d->watch, WATCH_KUBECONFIG, setup_kubeconfig(c, &d->r.kubelet), true) < 0 ||
+            dirwatch_set(d->watch, WATCH_KUBELET_KUBECONFIG, setup_kubelet_kubeconfig(&d->r.kubelet), true) < 0 ||
             dirwatch_set(d->watch, WATCH_PODS, buf_text(&pods), false) < 0 || watch_requests(d) < 0)
                 daemon_try_again(d);
 }
@@ -110,6 +111,8 @@ int daemon_reopen(Daemon *d, Err *err) {
                 log_event(LOG_LEVEL_WARNING, NULL, "%s", d->r.ca_note);
         if (r < 0)
                 return r;
+        if (d->r.api.source)
+                source_api_hurry(d->r.api.source);
         d->is_open = true;
         pending_now(&d->sources);
         return 0;

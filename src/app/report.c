@@ -262,7 +262,8 @@ static bool add_pass(cJSON *status, const Reconcile *r) {
 
         if (!json_add_string(node, "name", str_or_empty(r->node.view.name)) ||
             !json_add_string(node, "source", node_source_name(r->node.source)) ||
-            !json_add(node, "known", cJSON_CreateBool(r->node.known))) {
+            !json_add(node, "known", cJSON_CreateBool(r->node.known)) ||
+            (source_api_node(r->api.source).gone_since >= 0 && !json_add(node, "deleted", cJSON_CreateTrue()))) {
                 cJSON_Delete(node);
                 return false;
         }

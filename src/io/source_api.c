@@ -79,8 +79,9 @@ static int64_t next_time(const SourceApi *s) {
         if (s->news)
                 earlier(&first, s->told_at + TELL_PAUSE);
         earlier(&first, s->identity_due);
-        if (s->known_kubelet && !s->left)
-                earlier(&first, s->left_since >= 0 ? s->left_since + s->settle : s->looked_at + MEMBER_POLL);
+        if (s->known_kubelet)
+                earlier(&first,
+                        s->left_since >= 0 && !s->left ? s->left_since + s->settle : s->looked_at + MEMBER_POLL);
         for (size_t i = 0; i < s->n_follows; i++)
                 earlier(&first, reflector_doubt_ends(s->follows[i]->reflector));
         if (!api_may_ask(s))
@@ -93,6 +94,7 @@ static int64_t next_time(const SourceApi *s) {
         for (size_t i = 0; i < s->n_follows && !full; i++)
                 if (!s->follows[i]->call)
                         earlier(&first, reflector_due(s->follows[i]->reflector));
+        earlier(&first, node_due(s));
         earlier(&first, tokens_due(s));
         return first;
 }
@@ -123,6 +125,7 @@ static void ask_what_is_due(SourceApi *s, int64_t now) {
         for (size_t i = 0; i < s->n_follows && opening < OPENING; i++)
                 if (follow_is_due(s->follows[i], now) && api_begin(s->follows[i], now) == 0)
                         opening++;
+        node_ask(s, now);
         tokens_ask(s, now);
 }
 
@@ -151,13 +154,14 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *user) {
         settle_doubts(s, now);
         if (api_may_ask(s))
                 ask_what_is_due(s, now);
-        if (s->unsaved && save_due(s) <= now)
-                save(s, now);
         if (s->news && s->told_at + TELL_PAUSE <= now) {
                 news = s->news;
                 s->news = 0;
                 s->told_at = now;
         }
+        /* What manifests are about to follow is known after a crash as well: else they would go back and forth. */
+        if (s->unsaved && (save_due(s) <= now || (news & (API_CHANGED_NODE | API_CHANGED_OBJECTS))))
+                save(s, now);
         api_arm(s);
         if (news)
                 s->changed(s->user, news);
@@ -204,7 +208,7 @@ int source_api_new(const SourceApiOptions *options, SourceApi **ret, Err *err) {
 
         if (!s)
                 return err_oom(err);
-        s->node_since = s->node_gone_since = s->left_since = s->identity_due = -1;
+        s->node_since = s->node_gone_since = s->left_since = s->identity_due = s->other_since = -1;
         s->told_at = now - TELL_PAUSE;
         s->saved_at = now - SAVE_PAUSE;
         s->looked_at = now;
@@ -264,7 +268,7 @@ void source_api_hurry(SourceApi *s) {
 
         if (s->kubeconfig)
                 s->identity_due = now;
-        s->knock_at = now;
+        s->knock_at = s->gone_due = now;
         if (!s->shut)
                 for (size_t i = 0; i < s->n_follows; i++)
                         reflector_hurry(s->follows[i]->reflector, now);

@@ -77,7 +77,8 @@ void source_api_hurry(SourceApi *s);
 void source_api_keep_node(SourceApi *s);
 
 typedef enum ApiNodeState {
-        API_NODE_UNKNOWN, /* nothing was ever heard of it */
+        API_NODE_UNKNOWN, /* nothing was ever heard of it: the server says that there is none, or there is no server */
+        API_NODE_AWAITED, /* nothing was ever heard of it, but the server has not been asked yet */
         API_NODE_CACHED,  /* as it was when the server was last heard */
         API_NODE_LIVE,
         API_NODE_GONE, /* deleted: the server says so; `node` is as it was */
@@ -85,7 +86,7 @@ typedef enum ApiNodeState {
 
 typedef struct ApiSnapshot {
         ApiNodeState node_state;
-        LiveNode node;           /* unless UNKNOWN */
+        LiveNode node;           /* unless UNKNOWN or AWAITED */
         int64_t node_since;      /* clock_boot_ms of the first contact, or of the present uid's; -1: no contact yet */
         int64_t node_gone_since; /* clock_boot_ms since which it is known to be gone; -1 */
         Objects objects;         /* DaemonSets, ConfigMaps and Secrets as they count now */
@@ -108,6 +109,7 @@ bool source_api_has_more(const SourceApi *s);
 typedef struct ApiNodeFacts {
         int64_t heartbeat;         /* seconds since 1970, as the kubelet wrote it; 0: none */
         int64_t since, gone_since; /* as in the snapshot */
+        bool live;                 /* it is as the server says now */
         bool follows, complete;
 } ApiNodeFacts;
 ApiNodeFacts source_api_node(const SourceApi *s);

@@ -42,12 +42,20 @@ static void on_head(void *user, const HttpHead *head) {
         api_arm(f->api);
 }
 
+/* A refusal says nothing of what is known. */
+static void look(Follow *f, int64_t confirmed_before) {
+        if (reflector_confirmed(f->reflector) != confirmed_before)
+                f->said_at = clock_real_s();
+        follow_look(f);
+}
+
 static int on_data(void *user, const char *bytes, size_t len) {
         Follow *f = user;
+        int64_t confirmed = reflector_confirmed(f->reflector);
         int r = reflector_data(f->reflector, bytes, len, clock_boot_ms());
 
-        f->said_at = f->api->heard_at = clock_real_s();
-        follow_look(f);
+        f->api->heard_at = clock_real_s();
+        look(f, confirmed);
         return r;
 }
 
@@ -59,6 +67,7 @@ static bool is_unheard(int result) {
 static void on_end(void *user, int result, const char *why) {
         Follow *f = user;
         SourceApi *s = f->api;
+        int64_t confirmed = reflector_confirmed(f->reflector);
 
         f->call = NULL;
         reflector_end(f->reflector, result, why, clock_boot_ms(), api_random());
@@ -68,7 +77,7 @@ static void on_end(void *user, int result, const char *why) {
                 s->identity_due = clock_boot_ms();
         if (reflector_streaming(f->reflector) != STREAMING_UNKNOWN)
                 s->streaming = reflector_streaming(f->reflector);
-        follow_look(f);
+        look(f, confirmed);
         api_arm(s);
 }
 

@@ -35,6 +35,7 @@ static int load_cluster(SourceApi *s) {
             file_read(dir, CLUSTER_FILE, CLUSTER_FILE_MAX, (FileTrust){ .check = true }, &text, &len, NULL) < 0 ||
             json_parse(text, len, (Place){ 0 }, NULL, NULL, &root, NULL, NULL, NULL) < 0)
                 return 0;
+        s->left = json_true(root, "left");
         if (take_string(root, "cluster", &s->known_cluster) < 0 || take_string(root, "kubeSystem", &s->known_uid) < 0 ||
             take_string(root, "kubelet", &s->known_kubelet) < 0)
                 return -ENOMEM;
@@ -49,7 +50,8 @@ static void save_cluster(SourceApi *s) {
 
         if (dir < 0 || !json_add_string(root, "cluster", str_or_empty(s->known_cluster)) ||
             !json_add_string(root, "kubeSystem", str_or_empty(s->known_uid)) ||
-            !json_add_string(root, "kubelet", str_or_empty(s->known_kubelet)))
+            !json_add_string(root, "kubelet", str_or_empty(s->known_kubelet)) ||
+            (s->left && !json_add(root, "left", cJSON_CreateTrue())))
                 return;
         json_canonical(root, &text);
         if (!text.failed)
@@ -132,9 +134,9 @@ static int use_identity(SourceApi *s, ApiIdentity *new) {
 
                 r = http_set_identity(s->http, &identity);
         }
-        if (r == 0 && (other_cluster || !s->cache))
+        if (r == 0 && !s->left && (other_cluster || !s->cache))
                 r = open_cache(s);
-        if (r == 0 && other_rights)
+        if (r == 0 && other_rights && !s->left)
                 r = follow_reload(s);
         if (moved || other_cluster)
                 follow_restart(s, other_cluster);
@@ -174,18 +176,27 @@ void cluster_check_identity(SourceApi *s, int64_t now) {
                 backoff_reset(&s->identity_backoff);
 }
 
+static bool is_gone(const char *path) {
+        return path && access(path, F_OK) < 0 && errno == ENOENT;
+}
+
+static bool is_away(const SourceApi *s) {
+        return is_gone(s->known_kubelet) && (!s->kubelet_kubeconfig || is_gone(s->kubelet_kubeconfig));
+}
+
 int cluster_open(SourceApi *s, const char *machine_id_file) {
         int r = load_cluster(s);
 
         if (r < 0)
                 return r;
+        s->left &= is_away(s);
         read_machine_id(s, machine_id_file);
         r = read_identity(s);
         if (r == -ENOMEM)
                 return r;
         if (r < 0 && s->kubeconfig)
                 s->identity_due = clock_boot_ms() + backoff_next(&s->identity_backoff, api_random());
-        if (!s->cache)
+        if (!s->cache && !s->left)
                 r = open_cache(s);
         cluster_check_left(s, clock_boot_ms());
         return r == -ENOMEM ? r : 0;
@@ -193,72 +204,98 @@ int cluster_open(SourceApi *s, const char *machine_id_file) {
 
 /* ---- which cluster ---- */
 
-/* True if it is another one than before. */
-static bool learn_uid(SourceApi *s, const Question *q) {
+static void learn_uid(SourceApi *s, const Question *q) {
         _cleanup_json_ cJSON *root = NULL;
         const char *uid = NULL;
-        bool other;
 
         if (q->status == 200 &&
             json_parse(buf_text(&q->answer), q->answer.len, (Place){ 0 }, NULL, NULL, &root, NULL, NULL, NULL) == 0)
                 uid = json_string(json_get(root, "metadata"), "uid");
         if (!uid || !*uid || streq(uid, s->known_uid))
-                return false;
-        other = s->known_uid;
-        if (other) {
+                return;
+        if (s->known_uid) {
+                s->other_since = clock_boot_ms();
                 follow_restart(s, true);
                 buf_reset(&s->cache_note);
                 buf_str(&s->cache_note, "another cluster answers than before; what it lacks is kept for a while");
         }
         (void)set(&s->known_uid, uid);
-        return other;
+}
+
+static bool is_other(const SourceApi *s) {
+        return s->other_since >= 0 && clock_boot_ms() - s->other_since < REFLECTOR_DOUBT;
 }
 
 static void on_cluster(Question *q) {
         SourceApi *s = q->api;
-        bool other = learn_uid(s, q);
 
+        (void)learn_uid(s, q);
         (void)set(&s->known_cluster, s->identity.cluster);
         if (s->kubelet_kubeconfig && access(s->kubelet_kubeconfig, F_OK) == 0)
                 (void)set(&s->known_kubelet, s->kubelet_kubeconfig);
         /* After a restart of ours it has to be doubted anew. */
-        if (!other && !is_doubted(s))
+        if (!is_other(s) && !is_doubted(s))
                 save_cluster(s);
 }
 
-void cluster_ask(SourceApi *s) {
+void cluster_ask_by(Question *q, SourceApi *s, void (*done)(Question *q)) {
         /* The kubelet's identity may not read namespaces, but everybody may ask for the version. */
-        (void)question_ask(&s->who, s, s->identity.is_kubelet ? VERSION_PATH : KUBE_SYSTEM, NULL, 0, on_cluster);
+        (void)question_ask(q, s, s->identity.is_kubelet ? VERSION_PATH : KUBE_SYSTEM, NULL, 0, done);
+}
+
+void cluster_ask(SourceApi *s) {
+        cluster_ask_by(&s->who, s, on_cluster);
+}
+
+bool cluster_is_the_same(Question *q) {
+        const SourceApi *s = q->api;
+
+        on_cluster(q);
+        /* Where the UID was never to be had, the CA has to do. */
+        return !is_other(s) && (q->status == 200 || !s->known_uid || s->identity.is_kubelet);
 }
 
 /* ---- left ---- */
 
-static bool is_gone(const char *path) {
-        return path && access(path, F_OK) < 0 && errno == ENOENT;
+/* Nothing of that cluster is kept: neither in memory nor on disk. */
+static void leave(SourceApi *s) {
+        s->left = s->snapshot_is_old = true;
+        for (size_t i = 0; i < s->n_follows; i++)
+                follow_free(s->follows[i]);
+        s->n_follows = 0;
+        s->who.call = http_cancel(s->who.call);
+        s->gone.call = http_cancel(s->gone.call);
+        live_node_done(&s->node);
+        s->has_node = false;
+        s->node_since = s->node_gone_since = s->other_since = -1;
+        if (s->cache && s->loop)
+                (void)api_cache_drop(s->cache, NULL);
+        s->cache = api_cache_free(s->cache);
+        free(s->known_uid);
+        s->known_uid = NULL;
+        save_cluster(s);
+        api_news(s, API_CHANGED_OBJECTS | API_CHANGED_STATE | API_CHANGED_NODE);
+}
+
+static void join(SourceApi *s, int64_t now) {
+        s->left = false;
+        s->shut = true;
+        s->identity_due = s->knock_at = now;
+        (void)open_cache(s);
+        (void)follow_reload(s);
 }
 
 /* `kubeadm reset` takes the kubelet's kubeconfig away. */
 void cluster_check_left(SourceApi *s, int64_t now) {
-        bool gone = is_gone(s->known_kubelet) && (!s->kubelet_kubeconfig || is_gone(s->kubelet_kubeconfig));
-
         s->looked_at = now;
-        if (!gone) {
+        if (!is_away(s)) {
                 s->left_since = -1;
-                if (!s->left)
-                        return;
-                s->left = false;
-                s->identity_due = now;
-                (void)follow_reload(s);
+                if (s->left)
+                        join(s, now);
                 return;
         }
         if (s->left_since < 0)
                 s->left_since = now;
-        if (s->left || now - s->left_since < s->settle)
-                return;
-        s->left = s->snapshot_is_old = true;
-        follow_restart(s, false);
-        s->who.call = http_cancel(s->who.call);
-        if (s->cache && s->loop)
-                (void)api_cache_drop(s->cache, NULL);
-        api_news(s, API_CHANGED_OBJECTS | API_CHANGED_STATE | API_CHANGED_NODE);
+        if (!s->left && now - s->left_since >= s->settle)
+                leave(s);
 }

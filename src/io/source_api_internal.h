@@ -94,6 +94,7 @@ struct SourceApi {
         int64_t left_since; /* the kubelet's kubeconfig has been gone since; -1 */
         int64_t looked_at;  /* for it */
         bool left;
+        int64_t other_since; /* another cluster than before answers since; -1 */
 
         /* asking */
         Http *http;
@@ -110,7 +111,9 @@ struct SourceApi {
         LiveNode node;
         bool has_node;
         int64_t node_since, node_gone_since;
-        Question gone; /* GET of a Node that a list lacks */
+        Question gone; /* GET of a Node that a list lacks, then of the cluster */
+        int64_t gone_due;
+        Backoff gone_tries;
 
         /* tokens: pointers, since calls point to them */
         WantedToken **wanted_tokens;
@@ -157,10 +160,15 @@ const Follow *follow_of_node(const SourceApi *s);
 int cluster_open(SourceApi *s, const char *machine_id_file);
 void cluster_check_identity(SourceApi *s, int64_t now); /* reads it where that is due */
 void cluster_ask(SourceApi *s);                         /* knocks: which one is it? */
+/* Asks that by a question of the caller's; true for its answer if it is the one that it was. */
+void cluster_ask_by(Question *q, SourceApi *s, void (*done)(Question *q));
+bool cluster_is_the_same(Question *q);
 void cluster_check_left(SourceApi *s, int64_t now);
 
 /* source_api_node.c */
 void node_look(SourceApi *s, const Follow *f);
+int64_t node_due(const SourceApi *s); /* when a Node that is missing is to be asked for by its name; -1: it is not */
+void node_ask(SourceApi *s, int64_t now);
 
 /* source_api_tokens.c */
 int64_t tokens_due(const SourceApi *s);

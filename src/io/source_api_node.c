@@ -4,31 +4,69 @@
 
 #include <errno.h>
 
-/* A list or an event without it may be about anything; the server is asked for the Node by its name. */
-static void on_gone(Question *q) {
-        SourceApi *s = q->api;
-        const Follow *f = follow_of_node(s);
-        _cleanup_json_ cJSON *root = NULL;
-        size_t n = 1;
+#define UNUSABLE "the Node cannot be used: "
 
-        if (f)
-                (void)reflector_items(f->reflector, &n);
-        if (q->status != 404 || n > 0 ||
-            json_parse(buf_text(&q->answer), q->answer.len, (Place){ 0 }, NULL, NULL, &root, NULL, NULL, NULL) < 0 ||
-            !streq(json_string(root, "kind"), "Status") || !streq(json_string(root, "reason"), "NotFound"))
+/* ---- is it gone? ---- */
+
+/* The server's last list or event says so, but that may be about anything. */
+static bool is_missing(const SourceApi *s) {
+        const Follow *f = follow_of_node(s);
+        size_t n = 0;
+
+        if (!f || !s->has_node || s->node_gone_since >= 0 || reflector_state(f->reflector) != REFLECTOR_LIVE)
+                return false;
+        (void)reflector_items(f->reflector, &n);
+        return n == 0;
+}
+
+/* A server that does not know the resource, or is something else altogether, says 404 as well. */
+static bool says_not_found(const Question *q) {
+        _cleanup_json_ cJSON *root = NULL;
+        const cJSON *details;
+
+        if (q->status != 404 ||
+            json_parse(buf_text(&q->answer), q->answer.len, (Place){ 0 }, NULL, NULL, &root, NULL, NULL, NULL) < 0)
+                return false;
+        details = json_get(root, "details");
+        return streq(json_string(root, "kind"), "Status") && streq(json_string(root, "reason"), "NotFound") &&
+               streq(json_string(details, "kind"), "nodes") && streq(json_string(details, "name"), q->api->node_name);
+}
+
+static void on_cluster(Question *q) {
+        SourceApi *s = q->api;
+
+        if (!cluster_is_the_same(q) || !is_missing(s))
                 return;
-        if (s->node_gone_since < 0)
-                s->node_gone_since = clock_boot_ms();
+        s->node_gone_since = clock_boot_ms();
         api_news(s, API_CHANGED_NODE);
 }
 
-static void ask_if_gone(SourceApi *s) {
+static void on_answer(Question *q) {
+        SourceApi *s = q->api;
+
+        /* Another cluster at the same place lacks it too. */
+        if (is_missing(s) && says_not_found(q))
+                cluster_ask_by(&s->gone, s, on_cluster);
+}
+
+int64_t node_due(const SourceApi *s) {
+        return !s->gone.call && is_missing(s) ? s->gone_due : -1;
+}
+
+void node_ask(SourceApi *s, int64_t now) {
+        int64_t due = node_due(s);
         _cleanup_buf_ Buf target = BUF_INIT;
 
+        if (due < 0 || due > now)
+                return;
+        /* Until the answer is clear. */
+        s->gone_due = now + backoff_next(&s->gone_tries, api_random());
         buf_printf(&target, "/api/v1/nodes/%s", s->node_name);
         if (!target.failed)
-                (void)question_ask(&s->gone, s, buf_text(&target), NULL, 0, on_gone);
+                (void)question_ask(&s->gone, s, buf_text(&target), NULL, 0, on_answer);
 }
+
+/* ---- what it says ---- */
 
 static void take(SourceApi *s, const Follow *f, const ReflectorItem *item) {
         LiveNode new = { 0 };
@@ -37,8 +75,13 @@ static void take(SourceApi *s, const Follow *f, const ReflectorItem *item) {
 
         if (live_node_read(item->bytes, item->len, &new, &err) < 0) {
                 buf_reset(&s->cache_note);
-                buf_printf(&s->cache_note, "the Node cannot be used: %s", err.message);
+                buf_printf(&s->cache_note, UNUSABLE "%s", err.message);
+                api_news(s, API_CHANGED_STATE);
                 return;
+        }
+        if (startswith(buf_text(&s->cache_note), UNUSABLE)) {
+                buf_reset(&s->cache_note);
+                api_news(s, API_CHANGED_STATE);
         }
         same = s->has_node && live_node_equal(&s->node, &new);
         /* First contact, a Node that was registered anew, and one that is back. */
@@ -50,6 +93,7 @@ static void take(SourceApi *s, const Follow *f, const ReflectorItem *item) {
         s->node = new;
         s->has_node = true;
         s->node_gone_since = -1;
+        backoff_reset(&s->gone_tries);
         api_news(s, same ? API_CHANGED_HEARTBEAT : API_CHANGED_NODE | API_CHANGED_HEARTBEAT);
 }
 
@@ -59,8 +103,10 @@ void node_look(SourceApi *s, const Follow *f) {
 
         if (n > 0)
                 take(s, f, &items[0]);
-        else if (reflector_state(f->reflector) == REFLECTOR_LIVE)
-                ask_if_gone(s);
+        else if (is_missing(s)) {
+                s->gone_due = clock_boot_ms();
+                api_news(s, API_CHANGED_STATE);
+        }
 }
 
 void source_api_keep_node(SourceApi *s) {

@@ -60,12 +60,16 @@ static int make_objects(SourceApi *s, ApiSnapshot *to) {
 
 static ApiNodeState node_state(const SourceApi *s) {
         const Follow *f = follow_of_node(s);
+        size_t n = 0;
 
-        if (!s->has_node || s->left)
+        if (s->left || !s->kubeconfig || !f)
                 return API_NODE_UNKNOWN;
+        if (!s->has_node)
+                return f->state == REFLECTOR_LIVE ? API_NODE_UNKNOWN : API_NODE_AWAITED;
         if (s->node_gone_since >= 0)
                 return API_NODE_GONE;
-        return f && f->state == REFLECTOR_LIVE ? API_NODE_LIVE : API_NODE_CACHED;
+        (void)reflector_items(f->reflector, &n);
+        return n > 0 && f->state == REFLECTOR_LIVE ? API_NODE_LIVE : API_NODE_CACHED;
 }
 
 bool source_api_has_more(const SourceApi *s) {
@@ -77,6 +81,7 @@ ApiNodeFacts source_api_node(const SourceApi *s) {
 
         if (!s)
                 return facts;
+        facts.live = node_state(s) == API_NODE_LIVE;
         if (s->has_node && !s->left) {
                 facts.heartbeat = s->node.heartbeat;
                 facts.since = s->node_since;
