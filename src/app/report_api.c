@@ -33,7 +33,7 @@ static cJSON *make(const ApiReport *r) {
                                              : "own") ||
             !json_add(api, "reachable", cJSON_CreateBool(r->reachable)) ||
             !json_add(api, "left", cJSON_CreateBool(r->left)) || !json_add_string(api, "problem", r->problem) ||
-            !json_add_string(api, "note", r->note) ||
+            !json_add_string(api, "note", r->note) || (r->to_mend && !json_add(api, "toMend", cJSON_CreateTrue())) ||
             (!r->reachable && r->heard_at > 0 && !json_add(api, "heardAt", json_new_int(r->heard_at))))
                 return NULL;
         for (size_t i = 0; i < r->n_resources; i++)
@@ -103,7 +103,8 @@ bool report_api_is_well(const cJSON *status) {
 
         if (!api)
                 return true;
-        if (*str_or_empty(json_string(api, "note")) || streq(json_string(api, "identity"), "none"))
+        if (json_true(api, "toMend") || *str_or_empty(json_string(api, "note")) ||
+            streq(json_string(api, "identity"), "none"))
                 return false;
         for (const cJSON *r = list ? list->child : NULL; r; r = r->next)
                 if (*str_or_empty(json_string(r, "problem")))

@@ -48,6 +48,7 @@ typedef struct PlanItem {
         bool absent;        /* the kubelet should run its pod, and there is none, */
         int64_t absent_for; /* for so many milliseconds */
         bool stale;         /* kept although the present renderer writes something else */
+        bool in_shadow;     /* it is wanted, but what stands is the server's: `wanted` is NULL meanwhile */
         bool override;      /* state and reason below are reported, not the wish's */
         State state;
         Reason reason;

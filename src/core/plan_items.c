@@ -90,6 +90,14 @@ static void merge_ref(Planner *p, PlanItem *it, const Ref *ref) {
                 it->entry = &f->present[ref->index];
 }
 
+/* The server's copy stands, and nobody has said that it is gone: it is not the local one's turn yet. */
+static void leave_in_shadow(const PlanFacts *f, PlanItem *it) {
+        it->in_shadow = it->wanted && it->written && it->written->bytes && !f->api_synced && !f->confirm &&
+                        streq(it->written->origin, ORIGIN_API) && startswith(it->wanted->origin, ORIGIN_FILE);
+        if (it->in_shadow)
+                it->wanted = NULL;
+}
+
 int planner_join(Planner *p) {
         const PlanFacts *f = p->facts;
         size_t n_max = f->n_wanted + f->n_written + f->n_present, n;
@@ -117,6 +125,8 @@ int planner_join(Planner *p) {
                         at++;
                 merge_ref(p, &p->items[at], &refs[i]);
         }
+        for (size_t i = 0; i < p->n_items; i++)
+                leave_in_shadow(f, &p->items[i]);
         return 0;
 }
 

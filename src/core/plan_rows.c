@@ -171,7 +171,7 @@ int planner_rows(Planner *p) {
         if (!others)
                 return -ENOMEM;
         for (size_t i = 0; i < p->n_items; i++)
-                if (!p->items[i].wanted && is_ours(&p->items[i]))
+                if (!p->items[i].wanted && !p->items[i].in_shadow && is_ours(&p->items[i]))
                         others[n++] = &p->items[i];
         qsort(others, n, sizeof(*others), compare_others);
 

@@ -32,6 +32,7 @@ void api_heard(SourceApi *s) {
         s->heard_at = clock_real_s();
         s->shut = false;
         s->server_problem.message[0] = 0;
+        s->is_distrusted = false;
         if (!was_shut)
                 return;
         backoff_reset(&s->knocks);
@@ -45,6 +46,7 @@ void api_not_heard(SourceApi *s, int result, const char *why) {
 
         s->server_problem = (Err){ 0 };
         (void)err_set(&s->server_problem, result, "%s", why);
+        s->is_distrusted = result == -EPROTO;
         if (new || !s->shut)
                 api_news(s, API_CHANGED_STATE);
         if (s->shut && s->knock_at > clock_boot_ms())
@@ -135,11 +137,24 @@ static void settle_doubts(SourceApi *s, int64_t now) {
                         follow_look(s->follows[i]);
 }
 
+static bool all_is_saved(const SourceApi *s) {
+        bool all = true;
+
+        for (size_t i = 0; i < s->n_follows; i++)
+                all &= !s->follows[i]->unsaved && s->follows[i]->state != REFLECTOR_UNREAD;
+        return all;
+}
+
 static void save(SourceApi *s, int64_t now) {
         s->unsaved = false;
         s->saved_at = now;
         for (size_t i = 0; i < s->n_follows; i++)
                 follow_save(s->follows[i]);
+        if (!s->cache_failed || !all_is_saved(s))
+                return;
+        s->cache_failed = false;
+        buf_reset(&s->cache_note);
+        api_news(s, API_CHANGED_STATE);
 }
 
 /* Who is told may free us: nothing is touched behind that. */
@@ -303,6 +318,7 @@ int source_api_report(SourceApi *s, ApiReport *ret) {
                 .left = s->left,
                 .heard_at = s->heard_at,
                 .problem = s->identity_problem.message[0] ? s->identity_problem.message : s->server_problem.message,
+                .to_mend = s->identity_problem.message[0] || s->is_distrusted,
                 .note = buf_text(&s->cache_note),
                 .resources = s->reports,
                 .n_resources = s->n_follows,

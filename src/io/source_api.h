@@ -131,6 +131,7 @@ typedef struct ApiReport {
         bool left;                       /* this host is no member any more */
         int64_t heard_at; /* when it last answered: seconds since 1970; 0: never (this process or cache) */
         const char *problem;
+        bool to_mend; /* the problem will not pass by itself: it is of the identity, or of the server's certificate */
         const char *note; /* of the cache */
         const ApiResourceReport *resources;
         size_t n_resources;

@@ -216,6 +216,7 @@ static void learn_uid(SourceApi *s, const Question *q) {
         if (s->known_uid) {
                 s->other_since = clock_boot_ms();
                 follow_restart(s, true);
+                s->cache_failed = false;
                 buf_reset(&s->cache_note);
                 buf_str(&s->cache_note, "another cluster answers than before; what it lacks is kept for a while");
         }

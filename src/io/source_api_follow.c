@@ -35,6 +35,7 @@ static void follow_load(Follow *f) {
         _cleanup_free_ char *note = NULL;
         int r = s->cache ? api_cache_load(s->cache, reflector_resource(f->reflector), &entry, &note) : 0;
 
+        s->cache_failed |= note != NULL;
         if (note)
                 buf_printf(&s->cache_note, "%s%s", s->cache_note.len ? "; " : "", note);
         if (r <= 0)
@@ -114,6 +115,7 @@ void follow_save(Follow *f) {
         if (reflector_store(f->reflector, &items) < 0 ||
             api_cache_save(s->cache, reflector_resource(f->reflector), reflector_resource_version(f->reflector),
                            f->said_at, buf_text(&items), items.len, &err) < 0) {
+                s->cache_failed = s->unsaved = true; /* it is tried again */
                 buf_reset(&s->cache_note);
                 buf_printf(&s->cache_note, "%s", err.message[0] ? err.message : "out of memory");
                 return;

@@ -103,6 +103,7 @@ struct SourceApi {
         int64_t knock_at;
         int64_t heard_at; /* seconds, realtime */
         Err server_problem;
+        bool is_distrusted; /* somebody answers, but not as the server should: TLS, no HTTP */
         Streaming streaming;
         Follow **follows; /* Node, DaemonSets, then the others by resource */
         size_t n_follows, cap_follows;
@@ -122,7 +123,8 @@ struct SourceApi {
 
         ApiCache *cache;
         Buf cache_note;
-        bool unsaved; /* some follow is */
+        bool cache_failed; /* the note is of the cache itself, until all of it is written */
+        bool unsaved;      /* some follow is */
         int64_t saved_at;
         ApiSnapshot snapshot;
         bool snapshot_is_old; /* items changed since it was made */

@@ -74,6 +74,7 @@ static void take(SourceApi *s, const Follow *f, const ReflectorItem *item) {
         bool live = reflector_state(f->reflector) == REFLECTOR_LIVE, same;
 
         if (live_node_read(item->bytes, item->len, &new, &err) < 0) {
+                s->cache_failed = false;
                 buf_reset(&s->cache_note);
                 buf_printf(&s->cache_note, UNUSABLE "%s", err.message);
                 api_news(s, API_CHANGED_STATE);
@@ -110,6 +111,8 @@ void node_look(SourceApi *s, const Follow *f) {
 }
 
 void source_api_keep_node(SourceApi *s) {
+        if (!s->loop)
+                return;
         for (size_t i = 0; i < s->n_follows; i++)
                 if (s->follows[i]->kind == FOLLOW_NODE) {
                         s->follows[i]->unsaved = s->unsaved = true;

@@ -29,7 +29,7 @@ def node(labels=None, taints=None, heartbeat=None, name=NODE):
 
 class ApiHost(AgentHost):
     named_node = False
-    settle = "1s"
+    settle_time = "1s"
     hold = "no"
     serve = True  # from the start
 
@@ -45,7 +45,7 @@ class ApiHost(AgentHost):
 
     def set_agent(self, **sections):
         api = {"kubeconfig": getattr(self, "kubeconfig", "none"), **sections.pop("api", {})}
-        named = {"name": NODE, "settle": self.settle, **sections.pop("node", {})}
+        named = {"name": NODE, "settle": self.settle_time, **sections.pop("node", {})}
         agent = {"hold_offline": self.hold, **sections.pop("agent", {})}
         super().set_agent(api=api, node=named, agent=agent, **sections)
 

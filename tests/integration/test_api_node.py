@@ -131,7 +131,7 @@ class View(NodeHost):
 
 
 class Settling(NodeHost):
-    settle = "1s"
+    settle_time = "1s"
 
     def test_what_a_label_makes_wanted_comes_at_once_and_what_it_does_not_goes_later(self):
         self.run_with_label()
@@ -436,7 +436,7 @@ class Member(NodeHost):
 
 
 class Reset(Member):
-    settle = "1s"
+    settle_time = "1s"
 
     def run_member(self):
         self.server.apply(node(SSD))
