@@ -4,7 +4,7 @@
 import os, pathlib, re, shutil, statistics, subprocess, sys, tempfile, time
 
 sys.dont_write_bytecode = True
-import bench_agent
+import bench_agent, bench_api
 
 build = pathlib.Path(sys.argv[1])
 src = pathlib.Path(os.environ.get("srcdir", "."))
@@ -108,7 +108,8 @@ def bench_decide():
 
 
 sections = {"decide": bench_decide, "sync": bench_sync, "reconcile": lambda: [bench_reconcile(n) for n in (1000, 10000)],
-            "agent": lambda: bench_agent.run(sys.modules[__name__])}
+            "agent": lambda: bench_agent.run(sys.modules[__name__]),
+            "api": lambda: bench_api.run(sys.modules[__name__])}
 try:
     row("what", "measured", "budget", "" if os.path.isdir("/dev/shm") else f"not on tmpfs: {scratch}")
     for name, section in sections.items():

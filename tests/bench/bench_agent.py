@@ -104,6 +104,7 @@ class Agent:
         self.all.append(self)
         self.bench, self.dir, self.child, self.pings = bench, bench.make_host(name), None, 0
         self.sources, self.manifests = self.dir / "daemonsets.d", self.dir / "manifests"
+        self.options = ["--node", bench.src / "conf/examples/node.yaml"]
         (self.dir / "away").mkdir()
 
     def generate(self, n):
@@ -131,8 +132,7 @@ class Agent:
             env.pop(key, None)
         with open(self.dir / "log", "ab") as log:
             start = time.perf_counter()
-            self.child = subprocess.Popen([self.bench.daemonlet, "--config", self.dir / "conf", "--node",
-                                           self.bench.src / "conf/examples/node.yaml", "run"],
+            self.child = subprocess.Popen([self.bench.daemonlet, "--config", self.dir / "conf", *self.options, "run"],
                                           env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         while b"READY=1" not in self.notify.recv(65536):
             pass
@@ -284,9 +284,9 @@ def bench_saves(bench, agent, rounds):
 
 class Idle:
     """An agent that is left alone for a minute, while others are measured."""
-    def __init__(self, bench, files):
-        self.bench, self.agent = bench, Agent(bench, "idle").copy(files)
-        self.agent.start()
+    def __init__(self, agent):
+        """agent: it has started."""
+        self.agent = agent
         self.agent.run_pods()
         self.agent.wait_idle()
         self.first = self.take()
@@ -295,17 +295,18 @@ class Idle:
         switches = self.agent.proc("status", "voluntary_ctxt_switches")
         return time.monotonic(), switches, self.agent.ran(), self.agent.pings
 
-    def report(self, files, seconds=60):
+    def report(self, what, seconds=60, note=""):
+        bench = self.agent.bench
         time.sleep(max(0, self.first[0] + seconds - time.monotonic()))
         spent, switches, ran, pings = (b - a for a, b in zip(self.first, self.take()))
         n = len(list(self.agent.manifests.iterdir()))
-        what = f"idle, {len(files)} vendor files, {n} manifests: "
-        self.bench.row(what + "RssAnon", f"{self.agent.mib('RssAnon'):.2f} MiB", "3 MiB")
-        self.bench.row(what + "VmRSS", f"{self.agent.mib('VmRSS'):.2f} MiB", "13 MiB",
-                       f"peak {self.agent.mib('VmHWM'):.2f} MiB")
+        what = f"idle, {what}, {n} manifests: "
+        bench.row(what + "RssAnon", f"{self.agent.mib('RssAnon'):.2f} MiB", "3 MiB")
+        bench.row(what + "VmRSS", f"{self.agent.mib('VmRSS'):.2f} MiB", "13 MiB",
+                  f"peak {self.agent.mib('VmHWM'):.2f} MiB")
         # It sleeps once for each time that it woke up.
-        self.bench.row(what + "wake-ups in 10 s", f"{switches * 10 / spent:.2f} times", "1 times",
-                       f"{switches} in {spent:.0f} s, {pings} of them for the watchdog, {ran / 1e6:.2f} ms of running")
+        bench.row(what + "wake-ups in 10 s", f"{switches * 10 / spent:.2f} times", "1 times",
+                  f"{switches} in {spent:.0f} s, {pings} of them for the watchdog{note}, {ran / 1e6:.2f} ms of running")
         self.agent.stop()
 
 
@@ -346,14 +347,16 @@ def bench_many(bench, n, rounds):
 
 def run_all(bench):
     files = bench.vendor_files()
-    idle = Idle(bench, files)
+    idle = Agent(bench, "idle").copy(files)
+    idle.start()
+    idle = Idle(idle)
     saves = Agent(bench, "saves").generate(50)
     saves.start()
     saves.run_pods()
     saves.wait_idle()
     bench_saves(bench, saves, 100)
     saves.stop()
-    idle.report(files)
+    idle.report(f"{len(files)} vendor files")
     bench_start(bench, files, 20)
     bench_drift(bench, 50, 2000)
     bench_drift(bench, 1000, 2000)
@@ -361,9 +364,9 @@ def run_all(bench):
     bench_many(bench, 10000, 5)
 
 
-def run(bench):
+def run(bench, rows=run_all):
     try:
-        run_all(bench)
+        rows(bench)
     finally:
         for agent in Agent.all:
             if agent.child:
