@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent and an API server: what it follows, and what becomes of it."""
-import pathlib
+import pathlib, re, unittest
 
 from api_host import STATIC, ApiHost, fenced, node
-from host import daemonset, main
+from apiserver import Transcript
+from host import SHARED, daemonset, main
 
 
 class Following(ApiHost):
@@ -195,6 +196,78 @@ class Outages(ApiHost):
         p = self.run_("status", node=False)
         self.assertIn("no answer; what it said ", p.stderr)
         self.assertEqual(p.returncode, 0, p.stderr)
+
+
+class Recorded(Transcript):
+    """A transcript of another client's request, for ours that asks the same."""
+    def __init__(self, name, path, times=1, **query):
+        super().__init__(SHARED / "apiserver" / name)
+        self.pattern, self.times, self.wanted = re.compile(path), times, query
+
+    def matches(self, request):
+        if not self.times or request.method != self.method or not self.pattern.fullmatch(request.path) or \
+           any((k in request.query) != want for k, want in self.wanted.items()):
+            return False
+        self.times -= 1
+        return True
+
+
+@unittest.skipUnless((SHARED / "apiserver").is_dir(), "the transcripts of a real API server are not here")
+class Transcripts(ApiHost):
+    """What a real server said, byte for byte."""
+    serve = False
+
+    def play(self, *transcripts):
+        for t in transcripts:
+            self.server.replay(t)
+        self.server.start()
+        self.start()
+
+    def test_daemonsets(self):
+        path = "/apis/apps/v1/namespaces/kube-system/daemonsets"
+        refused = Recorded("26-list-watchlist.http", path, sendInitialEvents=True)
+        listed = Recorded("03-list-labelselector.http", path, watch=False)
+        watched = Recorded("04-watch-daemonsets.http", path, watch=True, sendInitialEvents=False)
+        names = {o["metadata"]["name"] for o in listed.values()[0]["items"]}
+        for event in watched.values():
+            if event["type"] == "DELETED":
+                names.discard(event["object"]["metadata"]["name"])
+            elif event["type"] != "BOOKMARK":
+                names.add(event["object"]["metadata"]["name"])
+        self.assertGreater(len(names), 1)
+        self.play(refused, listed, watched)
+        self.wait_for(lambda: {r["name"] for r in self.status()["daemonsets"]} == names, f"exactly {names}", 30)
+        self.assertEqual((refused.times, listed.times, watched.times), (0, 0, 0))
+        # They never opted in as we want it.
+        self.assertEqual({r["reason"] for r in self.status()["daemonsets"]}, {"UnknownMode"})
+        self.wait_files()
+
+    def test_node(self):
+        """Through a label, a taint, a cordon and the deletion."""
+        labels = {}
+        watched = Recorded("11-watch-node.http", "/api/v1/nodes", watch=True, sendInitialEvents=False)
+        for event in watched.values():
+            labels.update(event["object"]["metadata"].get("labels") or {})
+        own = {k: v for k, v in labels.items() if "kubernetes.io" not in k}
+        self.assertTrue(own)
+        self.source("a.yaml", daemonset("a", nodeSelector=own, tolerations=[{"operator": "Exists"}]))
+        self.play(Recorded("26-list-watchlist.http", "/api/v1/nodes", sendInitialEvents=True),
+                  Recorded("10-node-list-fieldselector.http", "/api/v1/nodes", watch=False), watched,
+                  Recorded("12-node-404.http", "/api/v1/nodes/node-a"))
+        self.wait_file("a")
+        self.wait_for(lambda: self.status()["node"].get("deleted"), "the deletion to be known", 30)
+        self.wait_files("a")
+
+    def test_a_watch_from_too_long_ago(self):
+        self.server.apply(node())
+        self.server.apply(fenced("a"))
+        old = Recorded("05-watch-too-old.http", "/apis/apps/v1/namespaces/kube-system/daemonsets", watch=True, sendInitialEvents=False)
+        self.play(old)
+        self.wait_file("a")
+        self.wait_for(lambda: old.times == 0, "the answer to be used")
+        self.server.apply(fenced("b"))
+        self.wait_file("b")
+        self.wait_files("a", "b")
 
 
 if __name__ == "__main__":
