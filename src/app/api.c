@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/api.h"
+#include "core/selector.h"
 #include "io/clock.h"
 
 #include <errno.h>
@@ -95,15 +96,16 @@ int api_lay_node(const ApiSnapshot *snapshot, const Config *config, NodeFacts *n
         return 0;
 }
 
-bool api_node_is_deleted(const ApiSnapshot *snapshot, const Config *config, int64_t boot_ms) {
+bool api_node_is_deleted(const ApiLink *link, const ApiSnapshot *snapshot, const Config *config, bool was) {
         return snapshot && snapshot->node_state == API_NODE_GONE && config->on_deleted == ON_DELETED_REMOVE &&
-               boot_ms - snapshot->node_gone_since >= config->deleted_grace * 1000;
+               (was || source_api_node(link->source).gone_now) &&
+               clock_boot_ms() - snapshot->node_gone_since >= config->deleted_grace * 1000;
 }
 
 int64_t api_due(const ApiLink *link, const Config *config) {
         ApiNodeFacts node = source_api_node(link->source);
 
-        if (node.gone_since < 0 || config->on_deleted != ON_DELETED_REMOVE)
+        if (!node.gone_now || config->on_deleted != ON_DELETED_REMOVE)
                 return -1;
         return node.gone_since + config->deleted_grace * 1000;
 }
@@ -122,7 +124,10 @@ static void refs_done(Refs *r) {
         free(r->needs);
 }
 
+/* There is no object of a name that is none, and in a URL it would ask for something else. */
 static int add_ref(Refs *r, ApiRefKind kind, const char *namespace, const char *name) {
+        if (!is_dns1123_subdomain(name))
+                return 0;
         if (!ARRAY_GROW(r->refs, r->n, r->cap))
                 return -ENOMEM;
         r->refs[r->n++] = (ApiRef){ .kind = kind, .namespace = namespace, .name = name };

@@ -32,8 +32,9 @@ int api_lay_node(const ApiSnapshot *snapshot, const Config *config, NodeFacts *n
  * -ENOMEM. */
 int api_follow(const ApiLink *link, const Config *config, const Wanted *wanted, bool *ret_more);
 
-/* Whether the Node has been gone for so long that its pods go as well. */
-bool api_node_is_deleted(const ApiSnapshot *snapshot, const Config *config, int64_t boot_ms);
+/* Whether the Node has been gone for so long that its pods go as well; was: they went already. What a server said that
+ * cannot be asked now does not begin it. */
+bool api_node_is_deleted(const ApiLink *link, const ApiSnapshot *snapshot, const Config *config, bool was);
 
 /* When a change of the Node that is not told will matter: clock_boot_ms, or -1. */
 int64_t api_due(const ApiLink *link, const Config *config);

@@ -84,8 +84,11 @@ void daemon_close(Daemon *d) {
                 d->last_kubelet = d->r.kubelet;
                 d->r.kubelet = (KubeletSettings){ 0 };
         }
-        d->last_api = d->r.api;
-        d->r.api = (ApiLink){ 0 };
+        /* A second time there is nothing left to hand over. */
+        if (d->r.api.source) {
+                d->last_api = d->r.api;
+                d->r.api = (ApiLink){ 0 };
+        }
         reconcile_done(&d->r);
         d->is_open = d->has_read = false;
 }

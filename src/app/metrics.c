@@ -205,6 +205,8 @@ static void put_api(Buf *out, const ApiReport *api) {
         put_gauge(out, "api_reachable", "Whether the API server answers.", api->reachable);
         put_gauge(out, "api_heard_timestamp_seconds", "When the API server last answered, since 1970; 0: never.",
                   api->heard_at);
+        put_unsigned(out, "api_requests_total", "counter", "Requests to the API server.", api->requests);
+        put_unsigned(out, "api_received_bytes_total", "counter", "Bytes received from the API server.", api->bytes);
         put_family(out, "api_resources", "gauge",
                    "What is followed at the API server, by how far it can be relied on.");
         for (size_t i = 0; i < ARRAY_SIZE(states); i++) {

@@ -84,7 +84,7 @@ static int make_wanted(const Options *options, Reconcile *r, const ApiSnapshot *
                 .node_is_live = r->node.source == NODE_FROM_API || r->node.source == NODE_FROM_CACHE ||
                                 (api && api->node_state == API_NODE_AWAITED),
                 .fence_broken = api && api->node_state > API_NODE_AWAITED && api->node.has_fence_label,
-                .node_deleted = api_node_is_deleted(api, &r->config, clock_boot_ms()),
+                .node_deleted = api_node_is_deleted(&r->api, api, &r->config, r->node_deleted),
                 .decide = setup_decide(options, &r->config),
                 .local = &r->local,
         };

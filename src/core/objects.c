@@ -383,6 +383,16 @@ const Object *objects_find(const Objects *o, ObjectKind kind, const char *namesp
         return over ? over : find(o, kind, namespace, name, ANY_FILE);
 }
 
+size_t objects_count(const Objects *o) {
+        return o->n_objects + (o->over ? objects_count(o->over) : 0);
+}
+
+size_t objects_place(const Objects *o, const Object *object) {
+        if (object >= o->objects && object < o->objects + o->n_objects)
+                return (size_t)(object - o->objects);
+        return o->n_objects + objects_place(o->over, object);
+}
+
 const Object *objects_find_in(const Objects *o, size_t file, ObjectKind kind, const char *namespace, const char *name) {
         return find(o, kind, namespace, name, file);
 }

@@ -84,6 +84,10 @@ const Object *objects_find(const Objects *o, ObjectKind kind, const char *namesp
 /* The same, of one file only. */
 const Object *objects_find_in(const Objects *o, size_t file, ObjectKind kind, const char *namespace, const char *name);
 
+/* How many there are, those of `over` among them, and the place of one of them: below that number, each another. */
+size_t objects_count(const Objects *o);
+size_t objects_place(const Objects *o, const Object *object);
+
 void objects_done(Objects *o);
 #define _cleanup_objects_ _cleanup_(objects_done)
 

@@ -139,7 +139,7 @@ void reflector_head(Reflector *r, int status, int64_t retry_after) {
 
 static int read_body(Reflector *r, const char *bytes, size_t len) {
         bool good = r->answer == 200;
-        size_t max = good ? REFLECTOR_ANSWER_MAX : REFLECTOR_FAILURE_MAX;
+        size_t max = !good ? REFLECTOR_FAILURE_MAX : r->single ? REFLECTOR_SINGLE_MAX : REFLECTOR_ANSWER_MAX;
 
         if (r->body.len + len > max)
                 return err_set(&r->why, -EFBIG, "an answer of more than %zu bytes", max);
@@ -225,8 +225,4 @@ const char *reflector_problem(const Reflector *r) {
 
 int reflector_status(const Reflector *r) {
         return r->status;
-}
-
-bool reflector_was_answered(const Reflector *r) {
-        return r->answered;
 }

@@ -29,7 +29,8 @@
 
 enum {
         REFLECTOR_PAGE = 50,              /* objects of one page of a list */
-        REFLECTOR_ANSWER_MAX = 64 << 20,  /* bytes of one list's answer */
+        REFLECTOR_ANSWER_MAX = 16 << 20,  /* bytes of one list's answer, and of the objects that are kept */
+        REFLECTOR_SINGLE_MAX = 4 << 20,   /* of the answer about a single object */
         REFLECTOR_ITEMS_MAX = 10000,      /* of one collection: more is an error, and the snapshot stays */
         REFLECTOR_SILENCE = 130 * 1000,   /* two bookmark intervals */
         REFLECTOR_CALM = 60 * 1000,       /* a watch that lived so long was a good one */
@@ -145,9 +146,6 @@ const char *reflector_problem(const Reflector *r);
 
 /* The status of the last answer that was no success: 401, 403, 404, 410, 429, 5xx; 0: none, or no answer at all. */
 int reflector_status(const Reflector *r);
-
-/* Whether the server's last answer came (whatever it was): false when it could not be reached. */
-bool reflector_was_answered(const Reflector *r);
 
 /* ---- the cache ---- */
 

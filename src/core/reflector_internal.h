@@ -145,6 +145,9 @@ int reflector_read_events(Reflector *r, const char *bytes, size_t len, int64_t n
 /* NULL: out of memory. seconds: that a watch asks for. */
 char *reflector_make_target(const Reflector *r, Asking asking, unsigned seconds);
 
+/* Whether an object is where path and selector look for it. */
+bool reflector_asked_for(const Reflector *r, const char *namespace, const char *name);
+
 /* Sets r->problem to what an answer without success means. */
 void reflector_explain_answer(Reflector *r);
 

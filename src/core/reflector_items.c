@@ -68,6 +68,9 @@ int item_read(const Reflector *r, cJSON *object, const char *api_version, Reflec
             !is_text_or_absent(metadata, "namespace") || !is_text_or_absent(metadata, "uid") ||
             !is_text_or_absent(metadata, "resourceVersion"))
                 return err_set(err, -EBADMSG, "an object without a readable metadata.name, namespace or uid");
+        /* A server, or something in between, that disregards path or selector. */
+        if (!reflector_asked_for(r, str_or_empty(json_string(metadata, "namespace")), json_string(metadata, "name")))
+                return err_set(err, -EBADMSG, "an object of another namespace or name than was asked for");
         result = complete(r, object, api_version, err);
         if (result < 0)
                 return result;

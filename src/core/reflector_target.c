@@ -93,6 +93,17 @@ static const char *selected_name(const Reflector *r, int *ret_len) {
         return "";
 }
 
+bool reflector_asked_for(const Reflector *r, const char *namespace, const char *name) {
+        PathParts p = split_path(r->path);
+        int name_len;
+        const char *wanted = selected_name(r, &name_len);
+
+        if (p.namespace_len > 0 && (strlen(namespace) != (size_t)p.namespace_len ||
+                                    strncmp(namespace, p.namespace, (size_t)p.namespace_len) != 0))
+                return false;
+        return name_len == 0 || (strlen(name) == (size_t)name_len && strncmp(name, wanted, (size_t)name_len) == 0);
+}
+
 static void explain_forbidden(Reflector *r) {
         PathParts p = split_path(r->path);
         int name_len;

@@ -321,7 +321,7 @@ static void env_done(Env *e) {
                 free(e->variables[i].name);
         for (size_t i = 0; i < e->n_inlined; i++)
                 cJSON_Delete(e->inlined[i].value);
-        for (size_t i = 0; e->data && i < e->r->options->objects->n_objects; i++) {
+        for (size_t i = 0; e->data && i < objects_count(e->r->options->objects); i++) {
                 cJSON_Delete(e->data[i].tree);
                 free(e->data[i].items);
         }

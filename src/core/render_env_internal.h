@@ -62,7 +62,7 @@ typedef struct Env {
         size_t n_references, cap_references;
         Inlined *inlined;
         size_t n_inlined, cap_inlined;
-        Data *data;              /* by the object's place in the set; NULL: none yet */
+        Data *data;              /* by objects_place; NULL: none yet */
         size_t candidates, size; /* bytes: of envFrom in all, and of what was inlined */
         bool collected;          /* the references */
         bool full;               /* more than a manifest can hold, and said so */

@@ -39,10 +39,10 @@ static bool read_data(const Object *object, Data *ret) {
 
 const Data *env_data(Env *e, const Object *object) {
         const Objects *all = e->r->options->objects;
-        size_t i = (size_t)(object - all->objects);
+        size_t i = objects_place(all, object);
 
         if (!e->data)
-                e->data = calloc(all->n_objects, sizeof(*e->data));
+                e->data = calloc(objects_count(all), sizeof(*e->data));
         if (!e->data || (!e->data[i].items && !read_data(object, &e->data[i]))) {
                 e->r->failed = true;
                 return NULL;

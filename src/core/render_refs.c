@@ -69,14 +69,13 @@ static void missing_done(Missing *m) {
 
 /* Why an object that is there does not count. */
 static Reason unusable_reason(const Render *r, ObjectKind kind, const char *name) {
-        const Objects *objects = r->options->objects;
+        for (const Objects *set = r->options->objects; set; set = set->over)
+                for (size_t i = 0; i < set->n_objects; i++) {
+                        const Object *o = &set->objects[i];
 
-        for (size_t i = 0; objects && i < objects->n_objects; i++) {
-                const Object *o = &objects->objects[i];
-
-                if (o->kind == kind && streq(o->namespace, r->daemonset->namespace) && streq(o->name, name))
-                        return o->reason;
-        }
+                        if (o->kind == kind && streq(o->namespace, r->daemonset->namespace) && streq(o->name, name))
+                                return o->reason;
+                }
         return REASON_None;
 }
 

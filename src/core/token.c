@@ -255,6 +255,17 @@ int tokens_put(Tokens *set, Token *token) {
         return 0;
 }
 
+void tokens_drop(Tokens *set, const TokenNeed *need) {
+        bool found;
+        size_t at = place_of(set, need, &found);
+
+        if (!found)
+                return;
+        token_done(&set->tokens[at]);
+        set->n--;
+        memmove(&set->tokens[at], &set->tokens[at + 1], (set->n - at) * sizeof(*set->tokens));
+}
+
 void tokens_done(Tokens *set) {
         for (size_t i = 0; i < set->n; i++)
                 token_done(&set->tokens[i]);

@@ -94,5 +94,8 @@ const Token *tokens_find(const Tokens *set, const char *namespace, const char *a
  */
 int tokens_put(Tokens *set, Token *token);
 
+/* Forgets the token for exactly this need, if there is one. */
+void tokens_drop(Tokens *set, const TokenNeed *need);
+
 void tokens_done(Tokens *set);
 #define _cleanup_tokens_ _cleanup_(tokens_done)

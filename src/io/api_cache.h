@@ -16,7 +16,7 @@
 #include "core/json.h"
 
 enum {
-        API_CACHE_MAX = 96 << 20,    /* bytes of a file; an item has at most JSON_SIZE_MAX */
+        API_CACHE_MAX = 32 << 20,    /* bytes of a file; an item has at most JSON_SIZE_MAX */
         API_CACHE_REFRESH = 60 * 60, /* seconds after which a file is written again for said_at alone */
 };
 

@@ -81,6 +81,8 @@ static int64_t next_time(const SourceApi *s) {
         if (s->news)
                 earlier(&first, s->told_at + TELL_PAUSE);
         earlier(&first, s->identity_due);
+        if (s->other_since >= 0)
+                earlier(&first, s->other_since + REFLECTOR_DOUBT);
         if (s->known_kubelet)
                 earlier(&first,
                         s->left_since >= 0 && !s->left ? s->left_since + s->settle : s->looked_at + MEMBER_POLL);
@@ -166,6 +168,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *user) {
         (void)source, (void)usec;
         cluster_check_left(s, now);
         cluster_check_identity(s, now);
+        cluster_settle(s, now);
         settle_doubts(s, now);
         if (api_may_ask(s))
                 ask_what_is_due(s, now);
@@ -227,7 +230,7 @@ int source_api_new(const SourceApiOptions *options, SourceApi **ret, Err *err) {
         s->told_at = now - TELL_PAUSE;
         s->saved_at = now - SAVE_PAUSE;
         s->looked_at = now;
-        s->shut = true;
+        s->shut = s->untidy = true;
         s->knock_at = now;
         r = copy_options(s, options);
         if (r == 0 && s->loop)
@@ -293,6 +296,8 @@ void source_api_hurry(SourceApi *s) {
 /* ---- reports ---- */
 
 int source_api_report(SourceApi *s, ApiReport *ret) {
+        HttpCounters counters = s->http ? http_counters(s->http) : (HttpCounters){ 0 };
+
         free(s->reports);
         s->reports = calloc(s->n_follows + 1, sizeof(*s->reports));
         if (!s->reports)
@@ -322,6 +327,8 @@ int source_api_report(SourceApi *s, ApiReport *ret) {
                 .note = buf_text(&s->cache_note),
                 .resources = s->reports,
                 .n_resources = s->n_follows,
+                .requests = counters.requests,
+                .bytes = counters.bytes,
         };
         return 0;
 }

@@ -110,6 +110,7 @@ typedef struct ApiNodeFacts {
         int64_t heartbeat;         /* seconds since 1970, as the kubelet wrote it; 0: none */
         int64_t since, gone_since; /* as in the snapshot */
         bool live;                 /* it is as the server says now */
+        bool gone_now;             /* it is gone, and the server would tell if it came back */
         bool follows, complete;
 } ApiNodeFacts;
 ApiNodeFacts source_api_node(const SourceApi *s);
@@ -135,5 +136,6 @@ typedef struct ApiReport {
         const char *note; /* of the cache */
         const ApiResourceReport *resources;
         size_t n_resources;
+        uint64_t requests, bytes; /* of this source: made, and received on the wire */
 } ApiReport;
 int source_api_report(SourceApi *s, ApiReport *ret); /* valid until the next call; 0 or -ENOMEM */

@@ -10,6 +10,7 @@
 
 #define CLUSTER_FILE "cluster.json"
 #define KUBE_SYSTEM "/api/v1/namespaces/kube-system"
+#define KUBELET_CONF "kubelet.conf"
 #define VERSION_PATH "/version"
 
 enum { CLUSTER_FILE_MAX = 64 * 1024 };
@@ -138,11 +139,21 @@ static int use_identity(SourceApi *s, ApiIdentity *new) {
                 r = open_cache(s);
         if (r == 0 && other_rights && !s->left)
                 r = follow_reload(s);
-        if (moved || other_cluster)
+        if (moved || other_cluster) {
                 follow_restart(s, other_cluster);
+                /* What the former server still says would be taken for the new one's word. */
+                s->who.call = http_cancel(s->who.call);
+                s->gone.call = http_cancel(s->gone.call);
+                tokens_restart(s);
+        }
         s->shut = true;
         s->knock_at = clock_boot_ms();
         api_news(s, API_CHANGED_STATE);
+        if (r < 0) {
+                /* Half of it is none: it is read as a new one when it is tried again. */
+                api_identity_done(&s->identity);
+                s->has_identity = false;
+        }
         return r;
 }
 
@@ -180,8 +191,19 @@ static bool is_gone(const char *path) {
         return path && access(path, F_OK) < 0 && errno == ENOENT;
 }
 
+/* A kubelet that is to be given a new identity has a bootstrap kubeconfig beside it until it has one. */
+static bool is_bootstrapping(const char *kubeconfig) {
+        const char *slash = strrchr(kubeconfig, '/');
+        _cleanup_buf_ Buf path = BUF_INIT;
+
+        buf_add(&path, kubeconfig, slash ? (size_t)(slash - kubeconfig) + 1 : 0);
+        buf_str(&path, "bootstrap-" KUBELET_CONF);
+        return path.failed || access(buf_text(&path), F_OK) == 0;
+}
+
 static bool is_away(const SourceApi *s) {
-        return is_gone(s->known_kubelet) && (!s->kubelet_kubeconfig || is_gone(s->kubelet_kubeconfig));
+        return is_gone(s->known_kubelet) && (!s->kubelet_kubeconfig || is_gone(s->kubelet_kubeconfig)) &&
+               !is_bootstrapping(s->known_kubelet);
 }
 
 int cluster_open(SourceApi *s, const char *machine_id_file) {
@@ -204,6 +226,16 @@ int cluster_open(SourceApi *s, const char *machine_id_file) {
 
 /* ---- which cluster ---- */
 
+/* Also where nothing of the one before is in a list that could be doubted: the cache is not of it. */
+static void doubt_cluster(SourceApi *s) {
+        s->other_since = clock_boot_ms();
+        follow_restart(s, true);
+        tokens_restart(s);
+        s->cache_failed = false;
+        buf_reset(&s->cache_note);
+        buf_str(&s->cache_note, "another cluster answers than before; what it lacks is kept for a while");
+}
+
 static void learn_uid(SourceApi *s, const Question *q) {
         _cleanup_json_ cJSON *root = NULL;
         const char *uid = NULL;
@@ -213,29 +245,33 @@ static void learn_uid(SourceApi *s, const Question *q) {
                 uid = json_string(json_get(root, "metadata"), "uid");
         if (!uid || !*uid || streq(uid, s->known_uid))
                 return;
-        if (s->known_uid) {
-                s->other_since = clock_boot_ms();
-                follow_restart(s, true);
-                s->cache_failed = false;
-                buf_reset(&s->cache_note);
-                buf_str(&s->cache_note, "another cluster answers than before; what it lacks is kept for a while");
-        }
+        if (s->known_uid)
+                doubt_cluster(s);
         (void)set(&s->known_uid, uid);
 }
 
-static bool is_other(const SourceApi *s) {
-        return s->other_since >= 0 && clock_boot_ms() - s->other_since < REFLECTOR_DOUBT;
+bool cluster_is_other(const SourceApi *s) {
+        return s->other_since >= 0;
+}
+
+void cluster_settle(SourceApi *s, int64_t now) {
+        if (s->other_since < 0 || now - s->other_since < REFLECTOR_DOUBT)
+                return;
+        s->other_since = -1;
+        api_news(s, API_CHANGED_OBJECTS | API_CHANGED_STATE);
 }
 
 static void on_cluster(Question *q) {
         SourceApi *s = q->api;
 
-        (void)learn_uid(s, q);
+        learn_uid(s, q);
+        if (s->known_cluster && !streq(s->known_cluster, s->identity.cluster))
+                doubt_cluster(s);
         (void)set(&s->known_cluster, s->identity.cluster);
         if (s->kubelet_kubeconfig && access(s->kubelet_kubeconfig, F_OK) == 0)
                 (void)set(&s->known_kubelet, s->kubelet_kubeconfig);
         /* After a restart of ours it has to be doubted anew. */
-        if (!is_other(s) && !is_doubted(s))
+        if (!cluster_is_other(s) && !is_doubted(s))
                 save_cluster(s);
 }
 
@@ -253,7 +289,7 @@ bool cluster_is_the_same(Question *q) {
 
         on_cluster(q);
         /* Where the UID was never to be had, the CA has to do. */
-        return !is_other(s) && (q->status == 200 || !s->known_uid || s->identity.is_kubelet);
+        return !cluster_is_other(s) && (q->status == 200 || !s->known_uid || s->identity.is_kubelet);
 }
 
 /* ---- left ---- */
@@ -273,7 +309,8 @@ static void leave(SourceApi *s) {
                 (void)api_cache_drop(s->cache, NULL);
         s->cache = api_cache_free(s->cache);
         free(s->known_uid);
-        s->known_uid = NULL;
+        free(s->known_cluster);
+        s->known_uid = s->known_cluster = NULL;
         save_cluster(s);
         api_news(s, API_CHANGED_OBJECTS | API_CHANGED_STATE | API_CHANGED_NODE);
 }
@@ -281,7 +318,8 @@ static void leave(SourceApi *s) {
 static void join(SourceApi *s, int64_t now) {
         s->left = false;
         s->shut = true;
-        s->identity_due = s->knock_at = now;
+        s->identity_due = s->kubeconfig ? now : -1;
+        s->knock_at = now;
         (void)open_cache(s);
         (void)follow_reload(s);
 }

@@ -177,13 +177,17 @@ int follow_reload(SourceApi *s) {
         return follow_basics(s);
 }
 
+static void give_up(Follow *f) {
+        if (f->call)
+                reflector_abort(f->reflector, clock_boot_ms());
+        f->call = http_cancel(f->call);
+}
+
 void follow_restart(SourceApi *s, bool suspect) {
         for (size_t i = 0; i < s->n_follows; i++) {
                 Follow *f = s->follows[i];
 
-                if (f->call)
-                        reflector_abort(f->reflector, clock_boot_ms());
-                f->call = http_cancel(f->call);
+                give_up(f);
                 if (suspect)
                         reflector_suspect(f->reflector);
         }
@@ -248,6 +252,12 @@ static int want_all(SourceApi *s, const ApiRef *refs, size_t n) {
         return 0;
 }
 
+static void set_polled(Follow *f, bool polled) {
+        if (polled && !f->polled)
+                give_up(f);
+        f->polled = polled;
+}
+
 /* The first ones are watched. */
 static void drop_unwanted(SourceApi *s) {
         size_t kept = 0;
@@ -257,13 +267,13 @@ static void drop_unwanted(SourceApi *s) {
 
                 if (!is_basic(f) && !f->wanted) {
                         follow_free(f);
-                        s->snapshot_is_old = true;
+                        s->snapshot_is_old = s->untidy = true;
                 } else
                         s->follows[kept++] = f;
         }
         s->n_follows = kept;
         for (size_t i = 0; i < s->n_follows; i++)
-                s->follows[i]->polled = i >= API_WATCH_MAX;
+                set_polled(s->follows[i], i >= API_WATCH_MAX);
 }
 
 /* Files of what is no longer used go when it is certain that it is not: secrets are among them. */
@@ -277,11 +287,10 @@ static void tidy_cache(SourceApi *s) {
                         return;
                 names[i] = reflector_resource(s->follows[i]->reflector);
         }
-        (void)api_cache_keep(s->cache, names, s->n_follows, NULL);
+        s->untidy = api_cache_keep(s->cache, names, s->n_follows, NULL) < 0;
 }
 
 int source_api_follow(SourceApi *s, const ApiRef *refs, size_t n) {
-        size_t before = s->n_follows;
         int r;
 
         for (size_t i = 0; i < s->n_follows; i++)
@@ -291,7 +300,7 @@ int source_api_follow(SourceApi *s, const ApiRef *refs, size_t n) {
         r = want_all(s, refs, n);
         if (r == 0)
                 drop_unwanted(s);
-        if (r == 0 && s->n_follows != before)
+        if (r == 0 && s->untidy)
                 tidy_cache(s);
         api_arm(s);
         return r;

@@ -125,6 +125,7 @@ struct SourceApi {
         Buf cache_note;
         bool cache_failed; /* the note is of the cache itself, until all of it is written */
         bool unsaved;      /* some follow is */
+        bool untidy;       /* the cache may have files of what is no longer used */
         int64_t saved_at;
         ApiSnapshot snapshot;
         bool snapshot_is_old; /* items changed since it was made */
@@ -166,6 +167,8 @@ void cluster_ask(SourceApi *s);                         /* knocks: which one is 
 void cluster_ask_by(Question *q, SourceApi *s, void (*done)(Question *q));
 bool cluster_is_the_same(Question *q);
 void cluster_check_left(SourceApi *s, int64_t now);
+bool cluster_is_other(const SourceApi *s);      /* than before: what it lacks is not believed yet */
+void cluster_settle(SourceApi *s, int64_t now); /* believes it in time */
 
 /* source_api_node.c */
 void node_look(SourceApi *s, const Follow *f);
@@ -175,6 +178,7 @@ void node_ask(SourceApi *s, int64_t now);
 /* source_api_tokens.c */
 int64_t tokens_due(const SourceApi *s);
 void tokens_ask(SourceApi *s, int64_t now);
+void tokens_restart(SourceApi *s); /* another server or cluster: all are requested anew */
 void tokens_free(SourceApi *s);
 
 /* source_api_snapshot.c */

@@ -82,6 +82,7 @@ ApiNodeFacts source_api_node(const SourceApi *s) {
         if (!s)
                 return facts;
         facts.live = node_state(s) == API_NODE_LIVE;
+        facts.gone_now = node_state(s) == API_NODE_GONE && follow_of_node(s)->state == REFLECTOR_LIVE;
         if (s->has_node && !s->left) {
                 facts.heartbeat = s->node.heartbeat;
                 facts.since = s->node_since;
@@ -93,7 +94,7 @@ ApiNodeFacts source_api_node(const SourceApi *s) {
                         facts.follows = true;
                         facts.complete &= s->follows[i]->state == REFLECTOR_LIVE;
                 }
-        facts.complete = s->left || (facts.follows && facts.complete);
+        facts.complete = s->left || (facts.follows && facts.complete && !cluster_is_other(s));
         return facts;
 }
 
@@ -111,7 +112,7 @@ const ApiSnapshot *source_api_snapshot(SourceApi *s) {
         to->left = s->left;
         to->follows = facts.follows;
         to->complete = facts.complete;
-        to->suspect = false;
+        to->suspect = cluster_is_other(s);
         for (size_t i = 0; i < s->n_follows; i++)
                 to->suspect |= s->follows[i]->state == REFLECTOR_SUSPECT;
         to->tokens = &s->tokens;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+enum { TOKENS_AT_ONCE = 4 };
 enum { TOKEN_PAUSE_FORBIDDEN = 60 * 1000 }; /* milliseconds: rights do not change by the second */
 
 /* ---- requests ---- */
@@ -73,8 +74,25 @@ static void ask(SourceApi *s, WantedToken *w, int64_t now) {
                 (void)question_ask(&w->question, s, buf_text(&path), buf_text(&body), body.len, on_token);
 }
 
-void tokens_ask(SourceApi *s, int64_t now) {
+void tokens_restart(SourceApi *s) {
+        for (size_t i = 0; i < s->n_wanted_tokens; i++) {
+                WantedToken *w = s->wanted_tokens[i];
+
+                w->question.call = http_cancel(w->question.call);
+                w->due = clock_boot_ms();
+        }
+}
+
+static bool is_full(const SourceApi *s) {
+        size_t n = 0;
+
         for (size_t i = 0; i < s->n_wanted_tokens; i++)
+                n += s->wanted_tokens[i]->question.call != NULL;
+        return n >= TOKENS_AT_ONCE;
+}
+
+void tokens_ask(SourceApi *s, int64_t now) {
+        for (size_t i = 0; i < s->n_wanted_tokens && !is_full(s); i++)
                 if (!s->wanted_tokens[i]->question.call && s->wanted_tokens[i]->due <= now)
                         ask(s, s->wanted_tokens[i], now);
 }
@@ -82,7 +100,7 @@ void tokens_ask(SourceApi *s, int64_t now) {
 int64_t tokens_due(const SourceApi *s) {
         int64_t first = -1;
 
-        for (size_t i = 0; i < s->n_wanted_tokens; i++) {
+        for (size_t i = 0; i < s->n_wanted_tokens && !is_full(s); i++) {
                 const WantedToken *w = s->wanted_tokens[i];
 
                 if (!w->question.call && (first < 0 || w->due < first))
@@ -139,8 +157,10 @@ int source_api_want_tokens(SourceApi *s, const TokenNeed *needs, size_t n) {
         for (size_t i = 0; i < s->n_wanted_tokens; i++)
                 if (s->wanted_tokens[i]->wanted)
                         s->wanted_tokens[kept++] = s->wanted_tokens[i];
-                else
+                else {
+                        tokens_drop(&s->tokens, &s->wanted_tokens[i]->need);
                         wanted_free(s->wanted_tokens[i]);
+                }
         s->n_wanted_tokens = kept;
         api_arm(s);
         return 0;

@@ -94,7 +94,7 @@ def boot(directory, scenario, *arguments):
     os.chmod(stage, 0o755)
     for d in (LIBRARY, "usr/lib/systemd/system"):
         (stage / d).mkdir(parents=True, exist_ok=True)
-    for script in (host.SRC / "tests/integration").glob("systemd_*.py"):
+    for script in [*(host.SRC / "tests/integration").glob("systemd_*.py"), host.SRC / "tests/integration/apiserver.py"]:
         shutil.copy(script, stage / LIBRARY)
     (stage / "usr/lib/systemd/system/daemonlet-test.service").write_text(
         TEST_UNIT.format(command=f"{sys.executable} /{LIBRARY}/{scenario} {' '.join(map(str, arguments))}"))

@@ -145,7 +145,7 @@ def sandbox_holds():
     assert int(fields["Seccomp_filters"]) > int(fields_of_process("self")["Seccomp_filters"]), fields
     # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SYS_PTRACE
     assert int(fields["CapBnd"], 16) == int(fields["CapEff"], 16) == 1 << 0 | 1 << 1 | 1 << 19, fields
-    assert os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
+    assert set(show("RestrictAddressFamilies").split()) == {"AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK"}
 
 
 def a_new_source_is_seen():
@@ -162,6 +162,25 @@ def reload_rereads_the_kubelet():
     until(lambda: stands("labelled"), "the kubelet's new label is seen")
     until(is_running, "the reload ends")
     assert main_pid() == pid
+
+
+def an_api_server_is_followed():
+    """Names, TLS and the resolver's threads, all within the sandbox."""
+    from apiserver import ApiServer
+    with ApiServer("/srv") as server:
+        server.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}})
+        server.apply({"apiVersion": "apps/v1", "kind": "DaemonSet",
+                      "metadata": {"name": "cluster", "namespace": "kube-system", "labels": {"daemonlet.io/mode": "static"}},
+                      "spec": {"selector": {"matchLabels": {"app": "cluster"}},
+                               "template": {"metadata": {"labels": {"app": "cluster"}},
+                                            "spec": {"nodeSelector": {"daemonlet.io/static": ""},
+                                                     "containers": [{"name": "main", "image": "example.com/a:1"}]}}}})
+        server.kubeconfig(CONF / "kubeconfig", server=server.url.replace("127.0.0.1", "localhost"))
+        run("systemctl", "reload", "daemonlet")
+        until(lambda: stands("cluster"), "the server's DaemonSet")
+        server.delete("DaemonSet", "kube-system", "cluster")
+        until(lambda: not manifest("cluster").exists(), "it is gone")
+    assert is_running()
 
 
 def damage_is_repaired():
@@ -292,7 +311,7 @@ STEPS = [unit_is_valid, enabling_starts_it_at_boot, start_is_ready_when_the_mani
          manifest_directory_is_mounted_over, parent_of_the_manifest_directory_is_made_again,
          crash_is_restarted_and_touches_nothing, hanging_is_ended_by_the_watchdog, a_stray_sigterm_does_not_end_it,
          it_may_be_there_before_kubernetes_is, a_wrong_configuration_does_not_stop_the_kubelet,
-         manifests_stand_before_the_kubelet_starts, stop_leaves_the_manifests, journal_has_the_fields,
+         manifests_stand_before_the_kubelet_starts, an_api_server_is_followed, stop_leaves_the_manifests, journal_has_the_fields,
          journal_explains_the_messages]
 
 

@@ -40,6 +40,26 @@ class Following(ApiHost):
         self.assertEqual(self.inodes(), before)
         self.assertIn("fieldSelector=metadata.name%3Dsettings", self.resource("configmaps")["resource"])
 
+    def test_environment_of_the_server_and_of_files(self):
+        """Each DaemonSet finds the objects of both; the server's win."""
+        def env(name):
+            return {e["name"]: e["value"] for e in self.pod(name)["spec"]["containers"][0]["env"]}
+
+        def settings(name, value):
+            return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "kube-system"},
+                    "data": {"key": value}}
+        both = {"containers": [{"name": "main", "image": "i:1", "env": [
+            {"name": n.upper(), "valueFrom": {"configMapKeyRef": {"name": n, "key": "key"}}} for n in ("file", "server", "twice")]}]}
+        self.source("objects.yaml", settings("file", "f"), settings("twice", "f"))
+        self.source("local.yaml", daemonset("local", **both))
+        self.server.apply(settings("server", "s"))
+        self.server.apply(settings("twice", "s"))
+        self.server.apply(fenced("a", **both))
+        self.start()
+        for name in ("a", "local"):
+            self.wait_file(name)
+            self.assertEqual(env(name), {"FILE": "f", "SERVER": "s", "TWICE": "s"})
+
     def test_only_what_opted_in_with_the_fence_runs(self):
         self.start()
         self.wait_live()

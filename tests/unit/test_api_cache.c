@@ -798,7 +798,7 @@ static void too_large_an_answer(void **unused) {
         assert_non_null(items);
         save(SETS, "7", 5, ITEMS);
         assert_int_equal(api_cache_save(cache, SETS, "8", 5, items, API_CACHE_MAX - 100, &err), -EFBIG);
-        assert_non_null(strstr(err.message, "more than 100663296 bytes"));
+        assert_non_null(strstr(err.message, "more than 33554432 bytes"));
         assert_int_equal(api_cache_save(cache, SETS, "8", 5, items, (size_t)API_CACHE_MAX + 1, NULL), -EFBIG);
         assert_loads(SETS, "7 5 " ITEMS);
 }

@@ -405,6 +405,37 @@ static void no_memory_for_a_node(void **state) {
         with_no_memory(read_node, "apiVersion: v1\nkind: Node\nmetadata: {name: n1, labels: [b]}\n");
 }
 
+static void read_set(Objects *o, const char *text) {
+        assert_int_equal(objects_read(o, "x", text, strlen(text), false), 0);
+        assert_int_equal(objects_finish(o), 0);
+}
+
+static void one_set_over_another(void **state) {
+        _cleanup_objects_ Objects local = { 0 }, over = { 0 };
+        const Object *a, *b, *c;
+
+        (void)state;
+        read_set(&local, "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\ndata: {from: local}\n---\n"
+                         "kind: ConfigMap\napiVersion: v1\nmetadata: {name: b}\n");
+        read_set(&over, "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\ndata: {from: over}\n---\n"
+                        "kind: ConfigMap\napiVersion: v1\nmetadata: {name: c}\n---\n"
+                        "kind: ConfigMap\napiVersion: v1\nmetadata: {name: b}\ndata: {invalid: 1}\n");
+        local.over = &over;
+        a = objects_find(&local, OBJECT_CONFIGMAP, "default", "a");
+        b = objects_find(&local, OBJECT_CONFIGMAP, "default", "b");
+        c = objects_find(&local, OBJECT_CONFIGMAP, "default", "c");
+        assert_ptr_equal(a, &over.objects[0]);
+        assert_ptr_equal(b, &local.objects[1]); /* that of the other is not usable */
+        assert_ptr_equal(c, &over.objects[1]);
+        assert_null(objects_find(&local, OBJECT_SECRET, "default", "c"));
+        assert_int_equal(objects_count(&local), 5);
+        assert_int_equal(objects_place(&local, &local.objects[0]), 0);
+        assert_int_equal(objects_place(&local, b), 1);
+        assert_int_equal(objects_place(&local, a), 2);
+        assert_int_equal(objects_place(&local, c), 3);
+        assert_int_equal(objects_place(&local, &over.objects[2]), 4);
+}
+
 /* ---- main ---- */
 
 static const struct CMUnitTest plain[] = {
@@ -419,6 +450,7 @@ static const struct CMUnitTest plain[] = {
         cmocka_unit_test(data_that_is_too_large),
         cmocka_unit_test(a_secret_that_is_too_large),
         cmocka_unit_test(a_node_with_a_mistake_is_refused_with_its_place),
+        cmocka_unit_test(one_set_over_another),
         cmocka_unit_test(no_memory_for_objects),
         cmocka_unit_test(no_memory_for_a_node),
 };
