@@ -85,6 +85,8 @@ static int make_wanted(const Options *options, Reconcile *r, const ApiSnapshot *
                                 (api && api->node_state == API_NODE_AWAITED),
                 .fence_broken = api && api->node_state > API_NODE_AWAITED && api->node.has_fence_label,
                 .node_deleted = api_node_is_deleted(&r->api, api, &r->config, r->node_deleted),
+                .awaited = api ? api->awaited : NULL,
+                .n_awaited = api ? api->n_awaited : 0,
                 .decide = setup_decide(options, &r->config),
                 .local = &r->local,
         };

@@ -21,6 +21,14 @@ static int explain_failure(const Maker *m, const Object *o, const Verdict *verdi
         return *ret ? 0 : -ENOMEM;
 }
 
+/* Its value never enters alone, so what starts without it stays without it until something else changes. */
+static bool awaits_class(const Maker *m, const WantedItem *item) {
+        for (size_t i = 0; item->from_api && item->rendered.priority_class && i < m->facts->n_awaited; i++)
+                if (streq(m->facts->awaited[i], item->rendered.priority_class))
+                        return true;
+        return false;
+}
+
 static int want_rendered(const Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
         RenderOptions options = m->render;
         int r;
@@ -31,6 +39,13 @@ static int want_rendered(const Maker *m, const Object *o, PlanWanted *w, WantedI
         if (r < 0)
                 return r;
         w->message = item->rendered.message;
+        if (item->rendered.status == RENDER_OK && awaits_class(m, item)) {
+                w->wish = WISH_KEEP;
+                w->state = STATE_WAITING;
+                w->reason = REASON_WaitingForPriorityClass;
+                w->message = item->rendered.priority_class;
+                return 0;
+        }
         if (item->rendered.status == RENDER_OK) {
                 w->wish = WISH_PRESENT;
                 w->reason = REASON_Fits;

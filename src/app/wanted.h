@@ -14,8 +14,10 @@ typedef struct WantedFacts {
         RenderOptions render; /* all but the objects */
         bool node_is_live;    /* labels and taints are those of the live Node: what it says against a pod must settle */
         const LocalSnapshot *local; /* its objects have those of the API server over them */
-        bool fence_broken;          /* the live Node has the label of the fence */
-        bool node_deleted;          /* the Node is gone from the API server: nothing runs here any more */
+        const char *const *awaited; /* PriorityClasses that may be known in a moment */
+        size_t n_awaited;
+        bool fence_broken; /* the live Node has the label of the fence */
+        bool node_deleted; /* the Node is gone from the API server: nothing runs here any more */
 } WantedFacts;
 
 /* What belongs to one PlanWanted. */

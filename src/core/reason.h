@@ -19,6 +19,7 @@
         X(WaitingForConfigMap, "A ConfigMap that the pod needs is missing.")                                                    \
         X(WaitingForSecret, "A Secret that the pod needs is missing.")                                                          \
         X(WaitingForToken, "A ServiceAccount token that the pod mounts cannot be made.")                                        \
+        X(WaitingForPriorityClass, "The API server was asked for the pod's PriorityClass and has not answered yet.")            \
         X(SecretInEnv,                                                                                                          \
           "A Secret's value in an environment variable would be readable through the mirror pod: mount it, or set secret_env.") \
         X(UnsupportedVolume, "A volume of this kind cannot be used by a static pod.")                                           \

@@ -309,7 +309,8 @@ int source_api_report(SourceApi *s, ApiReport *ret) {
                 *r = (ApiResourceReport){
                         .resource = reflector_resource(f->reflector),
                         .state = reflector_state_name(reflector_state(f->reflector)),
-                        .problem = s->shut && s->loop ? "" : reflector_problem(f->reflector),
+                        /* That it has not answered yet is no problem of anything. */
+                        .problem = s->loop && (s->shut || !f->ended) ? "" : reflector_problem(f->reflector),
                         .confirmed = f->said_at,
                         .polled = f->polled,
                 };

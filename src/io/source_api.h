@@ -96,6 +96,8 @@ typedef struct ApiSnapshot {
         bool left; /* the kubelet's kubeconfig is gone for good: nothing of that cluster counts any more */
         PriorityClass *priorities; /* by name */
         size_t n_priorities;
+        const char **awaited; /* PriorityClasses that the server was asked for and has said nothing of yet */
+        size_t n_awaited;
         const Tokens *tokens;
 } ApiSnapshot;
 

@@ -70,6 +70,9 @@ static void on_end(void *user, int result, const char *why) {
         int64_t confirmed = reflector_confirmed(f->reflector);
 
         f->call = NULL;
+        if (!f->ended)
+                api_news(s, API_CHANGED_STATE);
+        f->ended = true;
         reflector_end(f->reflector, result, why, clock_boot_ms(), api_random());
         if (is_unheard(result))
                 api_not_heard(s, result, why);

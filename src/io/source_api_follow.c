@@ -75,6 +75,7 @@ void follow_free(Follow *f) {
                 return;
         http_cancel(f->call);
         reflector_free(f->reflector);
+        free(f->name);
         free(f);
 }
 
@@ -229,6 +230,17 @@ static Follow *find(const SourceApi *s, const ReflectorSpec *spec) {
         return NULL;
 }
 
+static int follow_class(SourceApi *s, const ReflectorSpec *spec, const char *name) {
+        Follow *f = follow_new(s, FOLLOW_PRIORITYCLASS, spec);
+
+        if (!f)
+                return -ENOMEM;
+        /* It is awaited from now on. */
+        s->snapshot_is_old = true;
+        f->name = strdup(name);
+        return f->name ? 0 : -ENOMEM;
+}
+
 static bool is_basic(const Follow *f) {
         return f->kind == FOLLOW_NODE || f->kind == FOLLOW_DAEMONSETS;
 }
@@ -245,8 +257,8 @@ static int want_all(SourceApi *s, const ApiRef *refs, size_t n) {
                 f = find(s, &spec);
                 if (f)
                         f->wanted = true;
-                else if (!follow_new(s, refs[i].kind == API_PRIORITYCLASS ? FOLLOW_PRIORITYCLASS : FOLLOW_OBJECT,
-                                     &spec))
+                else if (refs[i].kind == API_PRIORITYCLASS ? follow_class(s, &spec, refs[i].name) < 0
+                                                           : !follow_new(s, FOLLOW_OBJECT, &spec))
                         return -ENOMEM;
         }
         return 0;

@@ -31,6 +31,8 @@ typedef struct Follow {
         HttpCall *call;
         bool answered; /* the call has its head */
         bool polled;
+        char *name;           /* of a PriorityClass; else NULL */
+        bool ended;           /* some request was answered, or came to nothing */
         bool wanted;          /* while the set is renewed */
         uint64_t generation;  /* that was looked at */
         bool unsaved;         /* the cache has an older one */

@@ -15,6 +15,7 @@ static void forget_objects(ApiSnapshot *s) {
 
 void snapshot_done(ApiSnapshot *s) {
         forget_objects(s);
+        free(s->awaited);
         *s = (ApiSnapshot){ 0 };
 }
 
@@ -98,11 +99,29 @@ ApiNodeFacts source_api_node(const SourceApi *s) {
         return facts;
 }
 
+/* Nothing is waited for that nobody can answer. */
+static int list_awaited(const SourceApi *s, ApiSnapshot *to) {
+        const char **names = calloc(s->n_follows + 1, sizeof(*names));
+
+        if (!names)
+                return -ENOMEM;
+        free(to->awaited);
+        to->awaited = names;
+        to->n_awaited = 0;
+        for (size_t i = 0; i < s->n_follows && s->loop && !s->shut; i++) {
+                const Follow *f = s->follows[i];
+
+                if (f->name && f->state == REFLECTOR_UNREAD && !f->ended)
+                        names[to->n_awaited++] = f->name;
+        }
+        return 0;
+}
+
 const ApiSnapshot *source_api_snapshot(SourceApi *s) {
         ApiSnapshot *to = &s->snapshot;
         ApiNodeFacts facts = source_api_node(s);
 
-        if (s->snapshot_is_old && make_objects(s, to) < 0)
+        if ((s->snapshot_is_old && make_objects(s, to) < 0) || list_awaited(s, to) < 0)
                 return NULL;
         s->snapshot_is_old = false;
         to->node_state = node_state(s);

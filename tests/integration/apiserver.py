@@ -438,6 +438,7 @@ FAULTS = {  # and their arguments with defaults
     "half": {"part": 0.5, "after": 0, "chunked": False, "how": "cut"},  # a watch: after so many events, within the next
     "torn": {"pieces": 16, "delay": 0.001, "seed": 1},
     "slow": {"delay": 1.0},        # before the head
+    "until": {"event": None},      # a threading.Event: before the head
     "silent": {"head": False, "after": 0},  # a watch with head: quiet after so many events
     "garbage": {"body": None, "content_type": None, "after": 0},
     "hang_tls": {},                # match is for nothing: there is no request yet
@@ -800,6 +801,10 @@ class ApiServer:
             raise Gone("reset")
         if kind == "slow":
             connection.sleep(args["delay"])
+            return False
+        if kind == "until":
+            while not args["event"].is_set():
+                connection.sleep(0.02)
             return False
         if kind == "silent" and not (self._streams(request) and args["head"]):
             if args["head"]:

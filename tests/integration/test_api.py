@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent and an API server: what it follows, and what becomes of it."""
-import pathlib, re, unittest
+import pathlib, re, threading, unittest
 
 from api_host import STATIC, ApiHost, fenced, node
 from apiserver import Transcript
@@ -59,6 +59,25 @@ class Following(ApiHost):
         for name in ("a", "local"):
             self.wait_file(name)
             self.assertEqual(env(name), {"FILE": "f", "SERVER": "s", "TWICE": "s"})
+
+    def test_a_priority_class_is_awaited_but_not_for_ever(self):
+        self.server.apply({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"}, "value": 777})
+        answer = threading.Event()
+        self.server.fault("priorityclasses.*high", "until", times=None, event=answer)
+        self.server.fault("priorityclasses.*forbidden", "status", times=None, code=403)
+        self.server.apply(fenced("a", priorityClassName="high"))
+        self.server.apply(fenced("b", priorityClassName="forbidden"))
+        self.server.apply(fenced("c", priorityClassName="missing"))
+        self.start()
+        self.wait_file("b")
+        self.wait_file("c")
+        self.assertEqual(self.wait_reason("a", "WaitingForPriorityClass")["message"], "high")
+        self.assertFalse(self.path("a").exists())
+        answer.set()
+        self.wait_file("a")
+        self.assertEqual(self.pod("a")["spec"]["priority"], 777)
+        self.assertNotIn("priority", self.pod("b")["spec"])
+        self.assertNotIn("priority", self.pod("c")["spec"])
 
     def test_only_what_opted_in_with_the_fence_runs(self):
         self.start()
