@@ -10,6 +10,8 @@
  *   volumes/           what pods mount (io/materialise.h)
  *   ca.crt             the cluster's CA, as it was last seen (app/setup.h)
  *   kubelet.json       the settings of the last kubelet of this boot (io/kubelet.h)
+ *   api/               what the API server last said (io/api_cache.h)
+ *   cluster.json       which cluster that was, and whether this host left it (io/source_api_cluster.c)
  * A damaged index or sources file is moved aside (".damaged") and reported; state lost never changes a manifest.
  * A directory that cannot be moved to the quarantine (another file system) becomes `.daemonlet-quarantine-*` where it
  * is: no kubelet looks at it, and it is neither reported nor swept.
