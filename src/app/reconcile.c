@@ -77,7 +77,7 @@ static int read_local(const Options *options, Reconcile *r, Err *err) {
         return ret < 0 ? err_oom(err) : 0;
 }
 
-static int make_wanted(const Options *options, Reconcile *r, const ApiSnapshot *api) {
+static int make_wanted(const Options *options, Reconcile *r, const ApiSnapshot *api, Wanted *before) {
         WantedFacts facts = {
                 .node = &r->node.view,
                 .node_known = r->node.known,
@@ -89,6 +89,7 @@ static int make_wanted(const Options *options, Reconcile *r, const ApiSnapshot *
                 .n_awaited = api ? api->n_awaited : 0,
                 .decide = setup_decide(options, &r->config),
                 .local = &r->local,
+                .before = before,
         };
 
         r->node_deleted = facts.node_deleted;
@@ -127,8 +128,9 @@ int reconcile_combine(const Options *options, Reconcile *r, Err *err) {
         plan_done(&r->plan);
         for (int i = 0; e == 0 && more && i < CACHE_ROUNDS; i++) {
                 const ApiSnapshot *api = NULL;
+                _cleanup_wanted_ Wanted before = r->wanted;
 
-                wanted_done(&r->wanted);
+                r->wanted = (Wanted){ 0 };
                 more = false;
                 if (r->api.source) {
                         api = source_api_snapshot(r->api.source);
@@ -137,7 +139,7 @@ int reconcile_combine(const Options *options, Reconcile *r, Err *err) {
                 }
                 e = read_node(options, r, api, err);
                 if (e == 0)
-                        e = make_wanted(options, r, api);
+                        e = make_wanted(options, r, api, &before);
                 if (e == 0 && api)
                         e = api_follow(&r->api, &r->config, &r->wanted, &more);
         }

@@ -8,6 +8,8 @@ typedef struct Maker {
         const WantedFacts *facts;
         const Objects *objects;
         RenderOptions render;
+        Wanted *before;     /* of the same options, or NULL */
+        size_t next_before; /* where it is looked at first */
 } Maker;
 
 /* The verdict's first failed check in words. */
@@ -29,13 +31,57 @@ static bool awaits_class(const Maker *m, const WantedItem *item) {
         return false;
 }
 
-static int want_rendered(const Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
+/* ---- renderings that stay ---- */
+
+/* There is one, and besides the options below it depends on the DaemonSet only: on no object, token or class. */
+static bool is_lasting(const Rendered *r) {
+        return r->bytes && r->n_uses == 0 && r->n_tokens == 0 && !r->priority_class;
+}
+
+static void hash_options(const RenderOptions *o, char ret[static HASH_HEX + 1]) {
+        const char *node = str_or_empty(o->node_name), *api_server = str_or_empty(o->api_server),
+                   *volumes_dir = str_or_empty(o->volumes_dir);
+        const uint8_t flags[] = { o->secret_env_inline, o->api_server != NULL, o->tokens != NULL };
+        const HashPart parts[] = { { flags, sizeof(flags) },
+                                   { node, strlen(node) + 1 },
+                                   { api_server, strlen(api_server) + 1 },
+                                   { volumes_dir, strlen(volumes_dir) + 1 } };
+        uint8_t digest[HASH_BYTES];
+
+        hash_sha256(parts, ARRAY_SIZE(parts), digest);
+        hash_hex(digest, HASH_HEX, ret);
+}
+
+/* The server's objects are made anew, the local ones are not. */
+static bool is_of_same_object(const WantedItem *a, const WantedItem *b) {
+        return a->from_api ? *a->digest && streq(a->digest, b->digest) : a->object == b->object;
+}
+
+/* Both are mostly in the same order. */
+static bool take_rendered(Maker *m, WantedItem *item) {
+        for (size_t i = 0; m->before && i < m->before->n; i++) {
+                size_t at = (m->next_before + i) % m->before->n;
+                WantedItem *old = &m->before->items[at];
+
+                if (!is_of_same_object(old, item))
+                        continue;
+                m->next_before = at + 1;
+                if (!is_lasting(&old->rendered))
+                        return false;
+                item->rendered = old->rendered;
+                old->rendered = (Rendered){ 0 };
+                return true;
+        }
+        return false;
+}
+
+static int want_rendered(Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
         RenderOptions options = m->render;
         int r;
 
         /* What a local file defines has to start before there is a server that could make a token. */
         options.wait_for_tokens = item->from_api;
-        r = render(o, &options, &item->rendered);
+        r = take_rendered(m, item) ? 0 : render(o, &options, &item->rendered);
         if (r < 0)
                 return r;
         w->message = item->rendered.message;
@@ -58,7 +104,7 @@ static int want_rendered(const Maker *m, const Object *o, PlanWanted *w, WantedI
         return 0;
 }
 
-static int want_usable(const Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
+static int want_usable(Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
         Verdict verdict;
 
         if (!m->facts->node_known) {
@@ -117,7 +163,7 @@ Reason wanted_api_refusal(const Object *o, bool fence_broken, const char **ret_m
         return REASON_None;
 }
 
-static int want_one(const Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
+static int want_one(Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
         _cleanup_buf_ Buf origin = BUF_INIT;
         Reason refusal;
 
@@ -213,10 +259,11 @@ static size_t choose(const LocalSnapshot *local, Candidate *candidates, WantedIt
                         }
                         continue;
                 }
-                items[n_items++] = (WantedItem){ .object = c->object,
-                                                 .from_api = c->from_api,
-                                                 .stand_in = !c->from_api && local->stand_in &&
-                                                             local->stand_in[c->index] };
+                items[n_items] = (WantedItem){ .object = c->object,
+                                               .from_api = c->from_api,
+                                               .stand_in = !c->from_api && local->stand_in &&
+                                                           local->stand_in[c->index] };
+                memcpy(items[n_items++].digest, c->object->digest, sizeof(c->object->digest));
         }
         if (n_items > 1)
                 qsort(items, n_items, sizeof(*items), compare_items);
@@ -236,6 +283,9 @@ int wanted_make(const WantedFacts *facts, Wanted *ret) {
         if (!candidates || !w.wanted || !w.items)
                 return -ENOMEM;
         maker.render.objects = objects;
+        hash_options(&maker.render, w.options);
+        if (facts->before && streq(facts->before->options, w.options))
+                maker.before = facts->before;
         w.n = choose(facts->local, candidates, w.items);
         for (size_t i = 0; i < w.n; i++)
                 if (want_one(&maker, w.items[i].object, &w.wanted[i], &w.items[i]) < 0)

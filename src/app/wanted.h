@@ -18,6 +18,9 @@ typedef struct WantedFacts {
         size_t n_awaited;
         bool fence_broken; /* the live Node has the label of the fence */
         bool node_deleted; /* the Node is gone from the API server: nothing runs here any more */
+
+        /* What was made last, of the same local files; or NULL. Renderings that would be the same are taken from it. */
+        struct Wanted *before;
 } WantedFacts;
 
 /* What belongs to one PlanWanted. */
@@ -29,12 +32,14 @@ typedef struct WantedItem {
         bool stand_in;        /* it is the last good version, and: */
         bool invalid_twin;    /* what the file holds now is invalid: object `twin` */
         size_t twin;
+        char digest[HASH_HEX + 1]; /* the object's */
 } WantedItem;
 
 typedef struct Wanted {
         PlanWanted *wanted; /* in input order, each namespace/name once */
         WantedItem *items;  /* as many */
         size_t n;
+        char options[HASH_HEX + 1]; /* hash of those that every rendering depends on */
 } Wanted;
 
 /* Why a usable DaemonSet of the API server may not run through us, with the line to add or to take away; None if it

@@ -207,6 +207,22 @@ int objects_add_unreadable(Objects *o, const char *name, const char *error) {
         return 0;
 }
 
+int objects_move(Objects *from, size_t object, Objects *to) {
+        Object *o = &from->objects[object];
+
+        if (!ARRAY_GROW(to->files, to->n_files, to->cap_files) ||
+            !ARRAY_GROW(to->objects, to->n_objects, to->cap_objects))
+                return -ENOMEM;
+        to->files[to->n_files] = from->files[o->file];
+        from->files[o->file] = (ObjectFile){ 0 };
+        to->objects[to->n_objects] = *o;
+        to->objects[to->n_objects].file = to->n_files++;
+        to->objects[to->n_objects].same_as = to->n_objects;
+        to->n_objects++;
+        *o = (Object){ 0 };
+        return 0;
+}
+
 /* ---- defined twice ---- */
 
 static int compare_key(const Object *a, ObjectKind kind, const char *namespace, const char *name) {

@@ -6,6 +6,7 @@
  * completely. Only canonical bytes are kept, no trees. Pure. */
 #pragma once
 
+#include "base/hash.h"
 #include "core/diag.h"
 #include "core/model.h"
 #include "core/reason.h"
@@ -45,7 +46,8 @@ typedef struct Object {
         size_t len;
         bool on_delete; /* spec.updateStrategy.type is OnDelete */
         char *mode;     /* DaemonSets: the label daemonlet.io/mode, "" where there is none; NULL where Invalid */
-        PodScheduling scheduling; /* DaemonSets only; valid unless Invalid */
+        PodScheduling scheduling;  /* DaemonSets only; valid unless Invalid */
+        char digest[HASH_HEX + 1]; /* of the text that it was read from, where the caller noted it; else "" */
 } Object;
 
 /* An object of a kind that is not ours: listed by `check -v`. */
@@ -74,6 +76,11 @@ int objects_read(Objects *o, const char *name, const char *text, size_t len, boo
 
 /* Records a file whose bytes could not be had (permissions, size); complete = false. 0 or -ENOMEM. */
 int objects_add_unreadable(Objects *o, const char *name, const char *error);
+
+/* Moves an object, which is not defined twice, with its file, which holds nothing else, to the end of another set that
+ * is not finished yet. What is left of `from` is for further moves and for objects_done only. 0; -ENOMEM: nothing has
+ * changed. */
+int objects_move(Objects *from, size_t object, Objects *to);
 
 /* Call once after the last text: finds objects that are defined twice. 0 or -ENOMEM. */
 int objects_finish(Objects *o);

@@ -25,6 +25,7 @@
  * since nothing is removed when it is missing; its owner looks after that. */
 #pragma once
 
+#include "base/hash.h"
 #include "core/json.h"
 
 enum {
@@ -65,8 +66,9 @@ typedef struct ReflectorItem {
         char *uid, *resource_version;
         char *bytes; /* canonical JSON, with apiVersion and kind, after `reduce` */
         size_t len;
-        bool doubted;          /* the server no longer lists it, but that is not believed yet */
-        int64_t doubted_since; /* -1 where it is not */
+        char digest[HASH_HEX + 1]; /* of the bytes */
+        bool doubted;              /* the server no longer lists it, but that is not believed yet */
+        int64_t doubted_since;     /* -1 where it is not */
 } ReflectorItem;
 
 typedef struct Reflector Reflector;

@@ -24,6 +24,7 @@ static int item_new(const cJSON *metadata, const char *bytes, size_t len, Reflec
                    *uid = str_or_empty(json_string(metadata, "uid")),
                    *version = str_or_empty(json_string(metadata, "resourceVersion"));
         char *at = malloc(strlen(namespace) + strlen(name) + strlen(uid) + strlen(version) + len + 5);
+        uint8_t digest[HASH_BYTES];
 
         if (!at)
                 return -ENOMEM;
@@ -34,6 +35,8 @@ static int item_new(const cJSON *metadata, const char *bytes, size_t len, Reflec
                                 .bytes = place_text(&at, bytes, len),
                                 .len = len,
                                 .doubted_since = -1 };
+        hash_sha256(&(HashPart){ bytes, len }, 1, digest);
+        hash_hex(digest, HASH_HEX, ret->digest);
         return 0;
 }
 

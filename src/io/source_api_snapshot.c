@@ -27,7 +27,77 @@ static int add_priority(ApiSnapshot *s, const ReflectorItem *item) {
         return r == -ENOMEM ? r : 0;
 }
 
-static int add_items(ApiSnapshot *s, const Follow *f) {
+/* ---- objects: what has not changed since the last snapshot is not read again ---- */
+
+/* An object of the last snapshot. */
+typedef struct Known {
+        char digest[HASH_HEX + 1];
+        size_t object;
+        bool taken;
+} Known;
+
+typedef struct KnownObjects {
+        Objects objects;
+        Known *items; /* by digest */
+        size_t n;
+} KnownObjects;
+
+static int compare_known(const void *a, const void *b) {
+        return strcmp(((const Known *)a)->digest, ((const Known *)b)->digest);
+}
+
+static void known_done(KnownObjects *k) {
+        objects_done(&k->objects);
+        free(k->items);
+}
+
+static int known_sort(KnownObjects *k) {
+        k->items = calloc(k->objects.n_objects + 1, sizeof(*k->items));
+        if (!k->items)
+                return -ENOMEM;
+        for (size_t i = 0; i < k->objects.n_objects; i++) {
+                const Object *o = &k->objects.objects[i];
+                Known *item = &k->items[k->n];
+
+                /* Defined twice: that depends on others. */
+                if (!o->digest[0] || o->message)
+                        continue;
+                memcpy(item->digest, o->digest, sizeof(item->digest));
+                item->object = i;
+                k->n++;
+        }
+        if (k->n > 1)
+                qsort(k->items, k->n, sizeof(*k->items), compare_known);
+        return 0;
+}
+
+static Known *known_find(const KnownObjects *k, const char *digest) {
+        Known key = { 0 }, *found;
+
+        if (k->n == 0)
+                return NULL;
+        memcpy(key.digest, digest, sizeof(key.digest));
+        found = bsearch(&key, k->items, k->n, sizeof(*k->items), compare_known);
+        return found && !found->taken ? found : NULL;
+}
+
+static int add_object(KnownObjects *known, const ReflectorItem *item, Objects *to) {
+        Known *found = known_find(known, item->digest);
+        size_t n = to->n_objects;
+        int r;
+
+        if (found) {
+                r = objects_move(&known->objects, found->object, to);
+                found->taken = r == 0;
+                return r;
+        }
+        r = objects_read(to, ORIGIN_API, item->bytes, item->len, false);
+        if (r == 0 && to->n_objects == n + 1)
+                memcpy(to->objects[n].digest, item->digest, sizeof(to->objects[n].digest));
+        return r;
+}
+
+static int add_items(ApiSnapshot *s, const Follow *f, KnownObjects *known) {
         size_t n;
         const ReflectorItem *items = reflector_items(f->reflector, &n);
         int r = 0;
@@ -36,7 +106,7 @@ static int add_items(ApiSnapshot *s, const Follow *f) {
                 if (f->kind == FOLLOW_PRIORITYCLASS)
                         r = add_priority(s, &items[i]);
                 else
-                        r = objects_read(&s->objects, ORIGIN_API, items[i].bytes, items[i].len, false);
+                        r = add_object(known, &items[i], &s->objects);
         return r;
 }
 
@@ -45,15 +115,18 @@ static int compare_priorities(const void *a, const void *b) {
 }
 
 static int make_objects(SourceApi *s, ApiSnapshot *to) {
-        int r = 0;
+        _cleanup_(known_done) KnownObjects known = { .objects = to->objects };
+        int r;
 
+        to->objects = (Objects){ 0 };
         forget_objects(to);
         to->priorities = calloc(s->n_follows + 1, sizeof(*to->priorities));
         if (!to->priorities)
                 return -ENOMEM;
+        r = known_sort(&known);
         for (size_t i = 0; r == 0 && i < s->n_follows && !s->left; i++)
                 if (s->follows[i]->kind != FOLLOW_NODE)
-                        r = add_items(to, s->follows[i]);
+                        r = add_items(to, s->follows[i], &known);
         if (to->n_priorities > 1)
                 qsort(to->priorities, to->n_priorities, sizeof(*to->priorities), compare_priorities);
         return r == 0 ? objects_finish(&to->objects) : r;

@@ -294,6 +294,68 @@ static void a_secret_that_is_too_large(void **state) {
         }
 }
 
+/* ---- from set to set ---- */
+
+#define MAP(name, more) "{apiVersion: v1, kind: ConfigMap, metadata: {name: " name "}" more "}\n"
+
+static void objects_go_with_their_files(void **state) {
+        _cleanup_objects_ Objects from = { 0 }, to = { 0 };
+        const char *bytes;
+
+        (void)state;
+        read_text(&from, "gone", MAP("x", ""));
+        read_text(&from, "one", MAP("a", ", data: {k: v}"));
+        read_text(&from, "two", MAP("b", ", data: [], data: {k: 1}"));
+        read_text(&from, "three", MAP("a", ", data: {k: v}"));
+        read_text(&from, "stays", MAP("s", ", data: []"));
+        assert_int_equal(objects_finish(&from), 0);
+        assert_int_equal(from.objects[3].same_as, 1);
+        bytes = from.objects[3].bytes;
+        read_text(&to, "zero", MAP("z", ""));
+        assert_int_equal(objects_move(&from, 2, &to), 0);
+        assert_int_equal(objects_move(&from, 3, &to), 0);
+        assert_int_equal(to.objects[2].same_as, 2);
+        read_text(&to, "four", MAP("c", ""));
+        assert_int_equal(objects_finish(&to), 0);
+        assert_int_equal(to.n_objects, 4);
+        assert_int_equal(to.n_files, 4);
+        for (size_t i = 0; i < to.n_objects; i++) {
+                assert_int_equal(to.objects[i].file, i);
+                assert_int_equal(to.objects[i].same_as, i);
+        }
+        assert_ptr_equal(objects_find(&to, OBJECT_CONFIGMAP, "default", "a"), &to.objects[2]);
+        assert_ptr_equal(to.objects[2].bytes, bytes);
+        assert_string_equal(to.files[2].name, "three");
+        assert_true(to.files[2].complete);
+        /* An invalid one, with what is wrong with it. */
+        assert_null(objects_find(&to, OBJECT_CONFIGMAP, "default", "b"));
+        assert_int_equal(to.objects[1].reason, REASON_Invalid);
+        assert_int_equal(to.objects[1].diags.n_errors, 1);
+        assert_int_equal(to.objects[1].diags.n_warnings, 1);
+        assert_string_equal(to.files[1].name, "two");
+        assert_false(to.files[1].complete);
+}
+
+/* Whichever set holds it, it is held once. */
+static int move_one(void *user) {
+        _cleanup_objects_ Objects from = { 0 }, to = { 0 };
+        static const char text[] = MAP("a", ", data: {k: v}");
+        int r = objects_read(&from, "one", text, strlen(text), false);
+
+        (void)user;
+        if (r < 0)
+                return r;
+        r = objects_move(&from, 0, &to);
+        if (r < 0)
+                assert_true(from.objects[0].bytes && from.files[0].name && to.n_objects + to.n_files == 0);
+        return r;
+}
+
+static void no_memory_for_a_move(void **state) {
+        (void)state;
+        (void)test_oom(move_one, NULL);
+}
+
 /* ---- nodes ---- */
 
 static const struct NodeRow {
@@ -451,6 +513,8 @@ static const struct CMUnitTest plain[] = {
         cmocka_unit_test(a_secret_that_is_too_large),
         cmocka_unit_test(a_node_with_a_mistake_is_refused_with_its_place),
         cmocka_unit_test(one_set_over_another),
+        cmocka_unit_test(objects_go_with_their_files),
+        cmocka_unit_test(no_memory_for_a_move),
         cmocka_unit_test(no_memory_for_objects),
         cmocka_unit_test(no_memory_for_a_node),
 };

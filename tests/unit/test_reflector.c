@@ -673,6 +673,39 @@ static void test_generation_of_lists(void **state) {
         assert_int_equal(reflector_generation(w.r), generation + 1);
 }
 
+/* By it whoever holds what was made of an item knows whether that is still good. */
+static void test_digest_is_of_the_bytes(void **state) {
+        _cleanup_world_ World w = world_in(IN_WATCH);
+        char a[HASH_HEX + 1], b[HASH_HEX + 1];
+        const ReflectorItem *items;
+        size_t n;
+
+        (void)state;
+        items = reflector_items(w.r, &n);
+        assert_int_equal(strlen(items[0].digest), HASH_HEX);
+        (void)memcpy(a, items[0].digest, sizeof(a));
+        (void)memcpy(b, items[1].digest, sizeof(b));
+        assert_string_not_equal(a, b);
+        reflector_head(w.r, 200, -1);
+        say(&w, EVENT("MODIFIED", "a", "102"));
+        items = reflector_items(w.r, &n);
+        assert_string_equal(items[0].digest, a);
+        say(&w,
+            "{\"type\":\"MODIFIED\",\"object\":" OBJECT("a", "u-a", "104", ",\"x\":1") "}" EVENT("ADDED", "aa", "105"));
+        items = reflector_items(w.r, &n);
+        assert_string_not_equal(items[0].digest, a);
+        assert_string_equal(items[2].digest, b);
+        /* The same again is known again, by a list too. */
+        reply(&w, 0, -1, ERROR_EVENT("410", "Expired"), 0, 0);
+        ask(&w);
+        reflector_head(w.r, 200, -1);
+        say(&w, EVENT("ADDED", "a", "7") EVENT("ADDED", "b", "8") END_MARK("300"));
+        items = reflector_items(w.r, &n);
+        assert_items(&w, "a,b");
+        assert_string_equal(items[0].digest, a);
+        assert_string_equal(items[1].digest, b);
+}
+
 static bool keep_little(cJSON *object) {
         json_delete(object, "metadata");
         json_delete(object, "spec");
@@ -1237,6 +1270,7 @@ int main(void) {
                 cmocka_unit_test(test_live_again_when_a_watch_is_resumed),
                 cmocka_unit_test(test_generation_is_of_the_items),
                 cmocka_unit_test(test_generation_of_lists),
+                cmocka_unit_test(test_digest_is_of_the_bytes),
                 cmocka_unit_test(test_reduce),
                 cmocka_unit_test(test_doubts_end),
                 cmocka_unit_test(test_doubts_do_not_end_while_the_server_is_away),
