@@ -212,8 +212,6 @@ static int start_loop(SourceApi *s) {
 
         if (r < 0)
                 return r;
-        /* Events that the kernel has for us come before what is done at leisure. */
-        (void)sd_event_source_set_priority(s->timer, SD_EVENT_PRIORITY_NORMAL);
         r = sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
         /* The library takes its memory only where there is somebody to ask. */
         return r < 0 || !s->kubeconfig ? r : http_new(s->loop, &s->http);
@@ -295,6 +293,12 @@ void source_api_hurry(SourceApi *s) {
 
 /* ---- reports ---- */
 
+static const char *problem(const SourceApi *s) {
+        if (s->identity_problem.message[0])
+                return s->identity_problem.message;
+        return s->server_problem.message[0] ? s->server_problem.message : tokens_problem(s);
+}
+
 int source_api_report(SourceApi *s, ApiReport *ret) {
         HttpCounters counters = s->http ? http_counters(s->http) : (HttpCounters){ 0 };
 
@@ -323,8 +327,8 @@ int source_api_report(SourceApi *s, ApiReport *ret) {
                 .reachable = !s->shut,
                 .left = s->left,
                 .heard_at = s->heard_at,
-                .problem = s->identity_problem.message[0] ? s->identity_problem.message : s->server_problem.message,
-                .to_mend = s->identity_problem.message[0] || s->is_distrusted,
+                .problem = problem(s),
+                .to_mend = s->identity_problem.message[0] || s->is_distrusted || *tokens_problem(s),
                 .note = buf_text(&s->cache_note),
                 .resources = s->reports,
                 .n_resources = s->n_follows,

@@ -66,8 +66,8 @@ typedef struct ApiRef {
 enum { API_WATCH_MAX = 64 };
 int source_api_follow(SourceApi *s, const ApiRef *refs, size_t n);
 
-/* Keeps tokens for exactly these needs: requested when they are new, renewed in time, forgotten otherwise. 0 or
- * -ENOMEM. */
+/* Keeps tokens for exactly these needs: requested when they are new, renewed in time, forgotten otherwise; for none
+ * with the kubelet's identity. 0 or -ENOMEM. */
 int source_api_want_tokens(SourceApi *s, const TokenNeed *needs, size_t n);
 
 /* Asks again now, and reads the identity again. */

@@ -180,7 +180,8 @@ void node_ask(SourceApi *s, int64_t now);
 /* source_api_tokens.c */
 int64_t tokens_due(const SourceApi *s);
 void tokens_ask(SourceApi *s, int64_t now);
-void tokens_restart(SourceApi *s); /* another server or cluster: all are requested anew */
+const char *tokens_problem(const SourceApi *s); /* of the first one that was refused; "" */
+void tokens_restart(SourceApi *s);              /* another server or cluster: all are requested anew */
 void tokens_free(SourceApi *s);
 
 /* source_api_snapshot.c */

@@ -109,6 +109,13 @@ int64_t tokens_due(const SourceApi *s) {
         return first;
 }
 
+const char *tokens_problem(const SourceApi *s) {
+        for (size_t i = 0; i < s->n_wanted_tokens; i++)
+                if (s->wanted_tokens[i]->problem.message[0])
+                        return s->wanted_tokens[i]->problem.message;
+        return "";
+}
+
 /* ---- what is wanted ---- */
 
 static void wanted_free(WantedToken *w) {
@@ -146,6 +153,9 @@ int source_api_want_tokens(SourceApi *s, const TokenNeed *needs, size_t n) {
 
         for (size_t i = 0; i < s->n_wanted_tokens; i++)
                 s->wanted_tokens[i]->wanted = false;
+        /* A kubelet may request tokens for pods that the API server knows only. */
+        if (s->has_identity && s->identity.is_kubelet)
+                n = 0;
         for (size_t i = 0; i < n; i++) {
                 WantedToken *w = find(s, &needs[i]);
 

@@ -176,6 +176,21 @@ class Tokens(ApiHost):
         self.server.apply(fenced("a", serviceAccountName="agent"))
         self.start()
         self.assertIn("kube-system/agent", self.wait_reason("a", "WaitingForToken")["message"])
+        self.wait_for(lambda: "answers 404 to the request of a token" in self.api()["problem"], "the reason to be told")
+        self.assertEqual(self.run_("status", node=False).returncode, 1)
+
+    def test_the_kubelets_identity_requests_none(self):
+        self.kubeconfig = self.server.kubeconfig(self.dir / "kubelet.conf", user="system:node:node-a")
+        self.server.node_authorizer = True
+        self.set_agent(api={"tokens": "yes"})
+        self.source("local.yaml", daemonset("local", serviceAccountName="local"))
+        self.start()
+        self.wait_file("local")
+        self.wait_live()
+        self.server.apply(node({"again": "yes"}))
+        self.source("second.yaml", daemonset("second", nodeSelector={"again": "yes"}))
+        self.wait_file("second")
+        self.assertEqual(self.server.count("^POST"), 0)
 
     def test_a_local_one_starts_without_and_gets_it_later(self):
         self.set_agent(api={"tokens": "yes"})
