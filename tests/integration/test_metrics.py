@@ -209,7 +209,7 @@ class File(MetricsHost):
         self.wait_value(1, "daemonsets", state="Written")
         self.stop()
         self.assertEqual(self.textfile.stat().st_mode, 0o100644)
-        self.assertEqual([p.name for p in self.collector.iterdir()], ["daemonlet.prom"])
+        self.wait_for(lambda: [p.name for p in self.collector.iterdir()] == ["daemonlet.prom"], "nothing else to stand there")
 
     def test_never_seen_half(self):
         self.source("many.json", {"apiVersion": "v1", "kind": "List",
@@ -289,7 +289,7 @@ class Problems(MetricsHost):
         self.textfile.mkdir()
         self.start()
         self.check_goes_on("is a directory")
-        self.assertEqual([p.name for p in self.collector.iterdir()], ["daemonlet.prom"])
+        self.wait_for(lambda: [p.name for p in self.collector.iterdir()] == ["daemonlet.prom"], "nothing else to stand there")
         self.textfile.rmdir()
         self.check_comes_back()
 

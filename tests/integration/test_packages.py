@@ -11,6 +11,7 @@ SANITIZED = os.environ.get("SANITIZED") == "yes"
 FILES = {"/etc/daemonlet/daemonlet.conf", "/usr/bin/daemonlet", "/usr/lib/systemd/catalog/daemonlet.catalog",
          "/usr/lib/systemd/system-preset/90-daemonlet.preset", "/usr/share/doc/daemonlet/README.md",
          "/usr/share/doc/daemonlet/examples/daemonlet.conf", "/usr/share/doc/daemonlet/examples/node.yaml",
+         "/usr/share/doc/daemonlet/examples/rbac.yaml",
          *(f"/usr/share/doc/daemonlet/examples/daemonsets.d/{p.name}"
            for p in (host.SRC / "conf/examples/daemonsets.d").glob("*.yaml"))}
 UNIT = re.compile(r"(/usr)?/lib/systemd/system/daemonlet\.service")
