@@ -23,7 +23,7 @@ static void die(const char *what, const Err *err) {
 }
 
 static void generate(const char *dir, size_t n) {
-        char path[4096];
+        char path[4096 + 32];
 
         for (size_t i = 0; i < n; i++) {
                 FILE *f;
