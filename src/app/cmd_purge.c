@@ -2,10 +2,10 @@
 #include "app/cmd.h"
 #include "app/report.h"
 #include "app/volumes.h"
+#include "io/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What may go: everything of ours, or one DaemonSet's file. The plan knows what is ours. */
@@ -43,7 +43,7 @@ static int plan_purge(const char *file, Reconcile *r, Err *err) {
                             .api_synced = true,
                             .all_synced = true,
                             .confirm = true,
-                            .now = (int64_t)time(NULL) };
+                            .now = clock_real_s() };
         int e = store_scan(r->store, &r->snapshot, err);
 
         if (e == 0)
@@ -101,7 +101,7 @@ static int sweep_all(Reconcile *r, Err *err) {
                 e = reconcile_ask_witness(r) < 0 ? err_oom(err) : 0;
         if (e == 0)
                 e = materialise_open(r->volumes_dir, false, &r->volumes, err);
-        return e < 0 ? e : volumes_sweep(r->volumes, &none, &r->snapshot, (int64_t)time(NULL), err);
+        return e < 0 ? e : volumes_sweep(r->volumes, &none, &r->snapshot, clock_real_s(), err);
 }
 
 int cmd_purge(const Options *options) {
@@ -122,7 +122,7 @@ int cmd_purge(const Options *options) {
         n = count_removals(&reconcile.plan);
         if (n > 0 && !is_agreed(options, n))
                 return EX_USAGE;
-        r = store_apply(reconcile.store, &reconcile.plan, (int64_t)time(NULL), &reconcile.result, &err);
+        r = store_apply(reconcile.store, &reconcile.plan, clock_real_s(), &reconcile.result, &err);
         if (r < 0)
                 return fail(r, &err);
         rows = report_rows(&reconcile);

@@ -2,11 +2,11 @@
 #include "app/cmd.h"
 #include "app/report.h"
 #include "app/report_api.h"
+#include "io/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 enum { SHOWN_MISHAPS = 5 };
 
@@ -76,7 +76,7 @@ static int show_report(const Options *options, cJSON *status, Err *err) {
         cJSON *rows = json_get_mutable(status, "daemonsets");
         const char *problem = str_or_empty(json_string(status, "problem"));
         bool whole = options->format == FORMAT_JSON || options->format == FORMAT_YAML;
-        int64_t now = (int64_t)time(NULL);
+        int64_t now = clock_real_s();
         int r = 0;
 
         if (whole)
@@ -105,13 +105,13 @@ static int show_disk(const Options *options, Err *err) {
         if (e == 0)
                 e = reconcile_read(&dry, &r, err);
         if (e == 0)
-                e = reconcile_plan(&dry, &(ReconcilePass){ .now = (int64_t)time(NULL) }, &r, err);
+                e = reconcile_plan(&dry, &(ReconcilePass){ .now = clock_real_s() }, &r, err);
         if (e < 0)
                 return e;
         rows = report_rows(&r);
         if (!rows)
                 return err_oom(err);
-        if (report_add_ages(rows, (int64_t)time(NULL)) < 0)
+        if (report_add_ages(rows, clock_real_s()) < 0)
                 return err_oom(err);
         e = output_rows(rows, status_columns, n_status_columns, options->format, err);
         return e < 0 ? e : EXIT_NO_AGENT;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/observe.h"
 #include "app/report.h"
+#include "io/clock.h"
 #include "io/log.h"
 #include "io/message_ids.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
 /* ---- what went wrong ---- */
 
@@ -22,7 +22,7 @@ static size_t find(const Observer *o, const char *daemonset, const char *message
 
 /* Counts it, moves it to the front, and tells whether it is to be logged. */
 static bool remember(Observer *o, const char *daemonset, const char *message) {
-        int64_t now = (int64_t)time(NULL);
+        int64_t now = clock_real_s();
         size_t i = find(o, daemonset, message);
         Mishap m = { .logged_at = INT64_MIN / 2 };
         bool log;
@@ -111,7 +111,7 @@ static void write_status(Observer *o, const char *runtime_dir, cJSON *status) {
         size_t len = 0;
         int r = -ENOMEM;
 
-        if (json_put(status, "updatedAt", json_new_int((int64_t)time(NULL))) &&
+        if (json_put(status, "updatedAt", json_new_int(clock_real_s())) &&
             json_put(json_get_mutable(status, "counters"), "passes", json_new_int((int64_t)o->metrics.passes)))
                 text = json_canonical_text(status, &len);
         if (text)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "io/clock.h"
 #include "io/http_internal.h"
 
 #include <ctype.h>
@@ -6,7 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <strings.h>
-#include <time.h>
 
 enum { /* milliseconds, seconds */
        CONNECT_TIMEOUT = 10 * 1000,
@@ -15,13 +15,6 @@ enum { /* milliseconds, seconds */
        KEEPALIVE_INTERVAL = 15,
        SECOND_LOOK = 20, /* milliseconds */
 };
-
-static int64_t now_ms(void) {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_BOOTTIME, &t);
-        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---- results ---- */
 
@@ -144,7 +137,7 @@ static void arm(HttpCall *c, int64_t now, int64_t due) {
 }
 
 bool http_call_is_late(HttpCall *c) {
-        int64_t now = now_ms();
+        int64_t now = clock_boot_ms();
         Deadline d = deadline(c);
 
         if (d.due > now) {
@@ -166,7 +159,7 @@ bool http_call_is_late(HttpCall *c) {
 
 /* A byte came. The timer is not touched: when it goes off it looks for itself. */
 static void touch(HttpCall *c) {
-        c->last = now_ms();
+        c->last = clock_boot_ms();
 }
 
 /* The connection stands, the request goes out. Again, on another one, if a kept connection turns out to be dead. */
@@ -220,7 +213,7 @@ static int64_t read_retry_after(const char *value) {
 
                 if (at < 0)
                         return -1;
-                ms = ((int64_t)at - (int64_t)time(NULL)) * 1000;
+                ms = ((int64_t)at - clock_real_s()) * 1000;
                 ms = ms < 0 ? 0 : ms;
         }
         return ms > RETRY_AFTER_MAX ? RETRY_AFTER_MAX : ms;
@@ -332,7 +325,7 @@ int http_call_new(Http *h, const HttpIdentity *identity, const HttpRequest *requ
                 .http = h,
                 .easy = curl_easy_init(),
                 .armed = INT64_MAX,
-                .started = now_ms(),
+                .started = clock_boot_ms(),
                 .connect_timeout = request->connect_timeout > 0 ? request->connect_timeout : CONNECT_TIMEOUT,
                 .timeout = request->timeout,
                 .silence = request->silence,

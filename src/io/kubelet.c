@@ -6,10 +6,10 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/utf8.h"
+#include "io/clock.h"
 #include "io/file.h"
 #include "io/kubelet_internal.h"
 #include "io/names.h"
@@ -194,13 +194,11 @@ static int find_process(const char *proc_dir, KubeletSettings *k, Process *ret) 
 
 int64_t kubelet_up_for(const char *proc_dir, const KubeletSettings *k) {
         _cleanup_fd_ int proc = k->pid ? file_open_at(AT_FDCWD, proc_dir, O_RDONLY | O_DIRECTORY, 0) : -1;
-        struct timespec now;
         int64_t ticks = 0, up;
 
         if (proc < 0 || start_ticks(proc, k->pid, &ticks) < 0 || ticks == 0 || ticks != k->start_ticks)
                 return -1;
-        (void)clock_gettime(CLOCK_BOOTTIME, &now);
-        up = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - ticks * 1000 / sysconf(_SC_CLK_TCK);
+        up = clock_boot_ms() - ticks * 1000 / sysconf(_SC_CLK_TCK);
         return up > 0 ? up : 0;
 }
 
