@@ -250,8 +250,7 @@ SourceApi *source_api_free(SourceApi *s) {
                 return NULL;
         if (s->unsaved)
                 save(s, 0);
-        for (size_t i = 0; i < s->n_follows; i++)
-                follow_free(s->follows[i]);
+        follow_drop_all(s);
         free(s->follows);
         question_done(&s->who);
         question_done(&s->gone);

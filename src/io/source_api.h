@@ -86,14 +86,11 @@ typedef enum ApiNodeState {
 
 typedef struct ApiSnapshot {
         ApiNodeState node_state;
-        LiveNode node;           /* unless UNKNOWN or AWAITED */
-        int64_t node_since;      /* clock_boot_ms of the first contact, or of the present uid's; -1: no contact yet */
-        int64_t node_gone_since; /* clock_boot_ms since which it is known to be gone; -1 */
-        Objects objects;         /* DaemonSets, ConfigMaps and Secrets as they count now */
-        bool follows;            /* DaemonSets are followed */
-        bool complete;           /* all of them are as the server says now; true as well where the cluster was left */
-        bool suspect;            /* a list lacked what it had; it is not believed yet */
-        bool left; /* the kubelet's kubeconfig is gone for good: nothing of that cluster counts any more */
+        LiveNode node;             /* unless UNKNOWN or AWAITED */
+        int64_t node_gone_since;   /* clock_boot_ms since which it is known to be gone; -1 */
+        Objects objects;           /* DaemonSets, ConfigMaps and Secrets as they count now */
+        bool complete;             /* all of them are as the server says now; true as well where the cluster was left */
+        bool suspect;              /* a list lacked what it had; it is not believed yet */
         PriorityClass *priorities; /* by name */
         size_t n_priorities;
         const char **awaited; /* PriorityClasses that the server was asked for and has said nothing of yet */
@@ -109,11 +106,13 @@ bool source_api_has_more(const SourceApi *s);
 
 /* What is known just now, besides the snapshot; of no source at all: nothing. */
 typedef struct ApiNodeFacts {
-        int64_t heartbeat;         /* seconds since 1970, as the kubelet wrote it; 0: none */
-        int64_t since, gone_since; /* as in the snapshot */
-        bool live;                 /* it is as the server says now */
-        bool gone_now;             /* it is gone, and the server would tell if it came back */
-        bool follows, complete;
+        int64_t heartbeat;  /* seconds since 1970, as the kubelet wrote it; 0: none */
+        int64_t since;      /* clock_boot_ms of the first contact, or of the present uid's; -1: no contact yet */
+        int64_t gone_since; /* as in the snapshot */
+        bool live;          /* it is as the server says now */
+        bool gone_now;      /* it is gone, and the server would tell if it came back */
+        bool follows;       /* DaemonSets are followed */
+        bool complete;      /* as in the snapshot */
 } ApiNodeFacts;
 ApiNodeFacts source_api_node(const SourceApi *s);
 

@@ -176,6 +176,10 @@ int question_ask(Question *q, SourceApi *s, const char *target, const char *body
         return r;
 }
 
+int question_read(const Question *q, cJSON **ret) {
+        return json_parse(buf_text(&q->answer), q->answer.len, (Place){ 0 }, NULL, NULL, ret, NULL, NULL, NULL);
+}
+
 void question_done(Question *q) {
         q->call = http_cancel(q->call);
         buf_done(&q->answer);

@@ -72,14 +72,6 @@ static bool set(char **to, const char *value) {
         return true;
 }
 
-/* A list that is doubted is of the cluster before. */
-static bool is_doubted(const SourceApi *s) {
-        for (size_t i = 0; i < s->n_follows; i++)
-                if (reflector_state(s->follows[i]->reflector) == REFLECTOR_SUSPECT)
-                        return true;
-        return false;
-}
-
 /* ---- the cache ---- */
 
 static void read_machine_id(SourceApi *s, const char *path) {
@@ -142,8 +134,8 @@ static int use_identity(SourceApi *s, ApiIdentity *new) {
         if (moved || other_cluster) {
                 follow_restart(s, other_cluster);
                 /* What the former server still says would be taken for the new one's word. */
-                s->who.call = http_cancel(s->who.call);
-                s->gone.call = http_cancel(s->gone.call);
+                question_done(&s->who);
+                question_done(&s->gone);
                 tokens_restart(s);
         }
         s->shut = true;
@@ -240,8 +232,7 @@ static void learn_uid(SourceApi *s, const Question *q) {
         _cleanup_json_ cJSON *root = NULL;
         const char *uid = NULL;
 
-        if (q->status == 200 &&
-            json_parse(buf_text(&q->answer), q->answer.len, (Place){ 0 }, NULL, NULL, &root, NULL, NULL, NULL) == 0)
+        if (q->status == 200 && question_read(q, &root) == 0)
                 uid = json_string(json_get(root, "metadata"), "uid");
         if (!uid || !*uid || streq(uid, s->known_uid))
                 return;
@@ -270,8 +261,8 @@ static void on_cluster(Question *q) {
         (void)set(&s->known_cluster, s->identity.cluster);
         if (s->kubelet_kubeconfig && access(s->kubelet_kubeconfig, F_OK) == 0)
                 (void)set(&s->known_kubelet, s->kubelet_kubeconfig);
-        /* After a restart of ours it has to be doubted anew. */
-        if (!cluster_is_other(s) && !is_doubted(s))
+        /* A list that is doubted is of the cluster before: after a restart of ours it has to be doubted anew. */
+        if (!cluster_is_other(s) && !follow_is_any_doubted(s))
                 save_cluster(s);
 }
 
@@ -296,12 +287,10 @@ bool cluster_is_the_same(Question *q) {
 
 /* Nothing of that cluster is kept: neither in memory nor on disk. */
 static void leave(SourceApi *s) {
-        s->left = s->snapshot_is_old = true;
-        for (size_t i = 0; i < s->n_follows; i++)
-                follow_free(s->follows[i]);
-        s->n_follows = 0;
-        s->who.call = http_cancel(s->who.call);
-        s->gone.call = http_cancel(s->gone.call);
+        s->left = true;
+        follow_drop_all(s);
+        question_done(&s->who);
+        question_done(&s->gone);
         live_node_done(&s->node);
         s->has_node = false;
         s->node_since = s->node_gone_since = s->other_since = -1;

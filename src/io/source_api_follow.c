@@ -9,22 +9,15 @@
 #define OPTED_IN "labelSelector=daemonlet.io%2Fmode"
 #define BY_NAME "fieldSelector=metadata.name%%3D%s" /* names need no escaping: DNS names, and "." and "-" */
 
-/* Of a DaemonSet only the scheduling, the template and the labels are used. */
-static bool reduce_daemonset(cJSON *o) {
-        cJSON *metadata = json_get_mutable(o, "metadata");
-
-        json_delete(o, "status");
-        json_delete(metadata, "managedFields");
-        json_delete(metadata, "annotations");
+static bool reduce_object(cJSON *o) {
+        json_delete(json_get_mutable(o, "metadata"), "annotations");
         return true;
 }
 
-static bool reduce_object(cJSON *o) {
-        cJSON *metadata = json_get_mutable(o, "metadata");
-
-        json_delete(metadata, "managedFields");
-        json_delete(metadata, "annotations");
-        return true;
+/* Of a DaemonSet only the scheduling, the template and the labels are used. */
+static bool reduce_daemonset(cJSON *o) {
+        json_delete(o, "status");
+        return reduce_object(o);
 }
 
 /* ---- one ---- */
@@ -70,9 +63,7 @@ static Follow *follow_new(SourceApi *s, FollowKind kind, const ReflectorSpec *sp
         return f;
 }
 
-void follow_free(Follow *f) {
-        if (!f)
-                return;
+static void follow_free(Follow *f) {
         http_cancel(f->call);
         reflector_free(f->reflector);
         free(f->name);
@@ -130,6 +121,13 @@ const Follow *follow_of_node(const SourceApi *s) {
         return s->n_follows > 0 && s->follows[0]->kind == FOLLOW_NODE ? s->follows[0] : NULL;
 }
 
+bool follow_is_any_doubted(const SourceApi *s) {
+        for (size_t i = 0; i < s->n_follows; i++)
+                if (reflector_state(s->follows[i]->reflector) == REFLECTOR_SUSPECT)
+                        return true;
+        return false;
+}
+
 static int follow_node(SourceApi *s) {
         _cleanup_buf_ Buf selector = BUF_INIT;
         ReflectorSpec spec = { .path = NODES, .kind = "Node", .single = true, .reduce = live_node_reduce };
@@ -169,11 +167,15 @@ int follow_basics(SourceApi *s) {
         return r;
 }
 
-int follow_reload(SourceApi *s) {
+void follow_drop_all(SourceApi *s) {
         for (size_t i = 0; i < s->n_follows; i++)
                 follow_free(s->follows[i]);
         s->n_follows = 0;
         s->snapshot_is_old = true;
+}
+
+int follow_reload(SourceApi *s) {
+        follow_drop_all(s);
         api_news(s, API_CHANGED_OBJECTS | API_CHANGED_STATE);
         return follow_basics(s);
 }

@@ -150,11 +150,15 @@ bool follow_is_due(const Follow *f, int64_t now);
 /* done: once, from the loop. 0, or what http_start returns. Nothing while one is under way. */
 int question_ask(Question *q, SourceApi *s, const char *target, const char *body, size_t len,
                  void (*done)(Question *q));
+/* The answer as JSON; 0, -EBADMSG, -ENOMEM. */
+int question_read(const Question *q, cJSON **ret);
+/* Gives up what is under way, with what has come of it. */
 void question_done(Question *q);
 
 /* source_api_follow.c */
 int follow_basics(SourceApi *s);
-void follow_free(Follow *f);
+void follow_drop_all(SourceApi *s);
+bool follow_is_any_doubted(const SourceApi *s);  /* a list lacks what it had */
 void follow_look(Follow *f);                     /* notices what its reflector learnt */
 void follow_save(Follow *f);                     /* to the cache, if there is news */
 int follow_reload(SourceApi *s);                 /* the cache is another one */

@@ -24,8 +24,7 @@ static bool says_not_found(const Question *q) {
         _cleanup_json_ cJSON *root = NULL;
         const cJSON *details;
 
-        if (q->status != 404 ||
-            json_parse(buf_text(&q->answer), q->answer.len, (Place){ 0 }, NULL, NULL, &root, NULL, NULL, NULL) < 0)
+        if (q->status != 404 || question_read(q, &root) < 0)
                 return false;
         details = json_get(root, "details");
         return streq(json_string(root, "kind"), "Status") && streq(json_string(root, "reason"), "NotFound") &&

@@ -199,14 +199,9 @@ const ApiSnapshot *source_api_snapshot(SourceApi *s) {
         s->snapshot_is_old = false;
         to->node_state = node_state(s);
         to->node = s->node;
-        to->node_since = facts.since;
         to->node_gone_since = facts.gone_since;
-        to->left = s->left;
-        to->follows = facts.follows;
         to->complete = facts.complete;
-        to->suspect = cluster_is_other(s);
-        for (size_t i = 0; i < s->n_follows; i++)
-                to->suspect |= s->follows[i]->state == REFLECTOR_SUSPECT;
+        to->suspect = cluster_is_other(s) || follow_is_any_doubted(s);
         to->tokens = &s->tokens;
         return to;
 }

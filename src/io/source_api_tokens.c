@@ -78,7 +78,7 @@ void tokens_restart(SourceApi *s) {
         for (size_t i = 0; i < s->n_wanted_tokens; i++) {
                 WantedToken *w = s->wanted_tokens[i];
 
-                w->question.call = http_cancel(w->question.call);
+                question_done(&w->question);
                 w->due = clock_boot_ms();
         }
 }
