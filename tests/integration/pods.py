@@ -74,3 +74,14 @@ class Pods(AgentHost):
         self.pod_starts(self.uid(name))
         self.wait_state(name, "Running")
         return self.uid(name)
+
+    def wait_for_the_deletion(self):
+        """An agent, and a manifest whose change waits until somebody removes it."""
+        for image in ("a:1", "a:2"):
+            d = daemonset("one", image=image)
+            d["spec"]["updateStrategy"] = {"type": "OnDelete"}
+            self.source("one.json", d)
+            if not self.child:
+                self.start()
+                self.wait_file("one")
+        self.wait_reason("one", "OnDelete")

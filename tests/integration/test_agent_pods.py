@@ -173,16 +173,7 @@ class Now(Pods):
     def test_what_waits_for_the_deletion(self):
         self.hold("auto")
 
-        def on_delete(image):
-            d = daemonset("one", image=image)
-            d["spec"]["updateStrategy"] = {"type": "OnDelete"}
-            return d
-
-        self.source("one.json", on_delete("a:1"))
-        self.start()
-        self.wait_file("one")
-        self.source("one.json", on_delete("a:2"))
-        self.wait_reason("one", "OnDelete")
+        self.wait_for_the_deletion()
         self.now("kube-system/one")
         self.assertEqual(self.image(), "a:2")
         self.check_risks("one")
@@ -332,16 +323,7 @@ class Restart(Pods):
         self.assertEqual(self.inodes(), inodes)
 
     def test_adopts_what_waits_for_the_deletion(self):
-        def on_delete(image):
-            d = daemonset("one", image=image)
-            d["spec"]["updateStrategy"] = {"type": "OnDelete"}
-            return d
-
-        self.source("one.json", on_delete("a:1"))
-        self.start()
-        self.wait_file("one")
-        self.source("one.json", on_delete("a:2"))
-        self.wait_reason("one", "OnDelete")
+        self.wait_for_the_deletion()
         self.restart()
         self.wait_for(lambda: self.pod("one")["spec"]["containers"][0]["image"] == "a:2", "the new revision")
 

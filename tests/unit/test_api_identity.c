@@ -2,6 +2,7 @@
 /* Certificates and keys are made here, with libcrypto. */
 #include "io/api_identity.h"
 #include "tmpdir.h"
+#include "wiped.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -730,24 +731,6 @@ static void test_equal(void **state) {
 }
 
 /* ---- secrets, memory ---- */
-
-static unsigned wiped; /* how often memory with SECRET in it was wiped */
-
-__attribute__((noinline)) static void wipe_and_count(void *p, size_t n) {
-        wiped += memmem(p, n, "SECRET", strlen("SECRET")) != NULL;
-        memset(p, 0, n);
-}
-
-/* The program's own are found before libc's; the second is what the first becomes with _FORTIFY_SOURCE. */
-void(explicit_bzero)(void *p, size_t n);
-void(explicit_bzero)(void *p, size_t n) {
-        wipe_and_count(p, n);
-}
-void __explicit_bzero_chk(void *p, size_t n, size_t room);
-void __explicit_bzero_chk(void *p, size_t n, size_t room) {
-        (void)room;
-        wipe_and_count(p, n);
-}
 
 static void test_secrets_are_wiped(void **state) {
         (void)state;

@@ -2,6 +2,7 @@
 /* Which cluster a kubeconfig speaks of. */
 #include "core/kubeconfig.h"
 #include "test.h"
+#include "wiped.h"
 
 #include <errno.h>
 
@@ -271,24 +272,6 @@ static void test_read_row(void **state) {
 }
 
 /* ---- secrets ---- */
-
-static unsigned wiped; /* how often memory with SECRET in it was wiped */
-
-__attribute__((noinline)) static void wipe_and_count(void *p, size_t n) {
-        wiped += memmem(p, n, "SECRET", strlen("SECRET")) != NULL;
-        memset(p, 0, n);
-}
-
-/* The program's own are found before libc's; the second is what the first becomes with _FORTIFY_SOURCE. */
-void(explicit_bzero)(void *p, size_t n);
-void(explicit_bzero)(void *p, size_t n) {
-        wipe_and_count(p, n);
-}
-void __explicit_bzero_chk(void *p, size_t n, size_t room);
-void __explicit_bzero_chk(void *p, size_t n, size_t room) {
-        (void)room;
-        wipe_and_count(p, n);
-}
 
 static void test_secrets_are_wiped(void **state) {
         static const char text[] = USER("token: SECRET-1, client-certificate: c, client-key-data: U0VDUkVU"),
