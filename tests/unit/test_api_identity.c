@@ -734,46 +734,47 @@ static void test_equal(void **state) {
 
 static void test_secrets_are_wiped(void **state) {
         (void)state;
+        watched = "SECRET";
         /* The text, the tree, the kubeconfig's token, and at last the identity's. */
         put_kubeconfig(CLUSTER, "token: SECRET");
-        wiped = 0;
+        n_watched = 0;
         assert_int_equal(read_now(), 0);
-        assert_int_equal(wiped, 3);
+        assert_int_equal(n_watched, 3);
         api_identity_done(&identity);
-        assert_int_equal(wiped, 4);
+        assert_int_equal(n_watched, 4);
         /* What the file said, and the identity's. */
         put_kubeconfig(CLUSTER, "tokenFile: token");
         put("token", "SECRET");
-        wiped = 0;
+        n_watched = 0;
         assert_int_equal(read_now(), 0);
-        assert_int_equal(wiped, 1);
+        assert_int_equal(n_watched, 1);
         api_identity_done(&identity);
-        assert_int_equal(wiped, 2);
+        assert_int_equal(n_watched, 2);
         /* What stands beside a file and does not count. */
         put_kubeconfig(CLUSTER, "tokenFile: token, token: SECRET");
         put("token", "t");
-        wiped = 0;
+        n_watched = 0;
         assert_int_equal(read_now(), 0);
-        assert_int_equal(wiped, 3);
+        assert_int_equal(n_watched, 3);
         /* The same where it is refused. */
         put_kubeconfig(CLUSTER, "tokenFile: token");
         put("token", "SECRET\nSECRET");
-        wiped = 0;
+        n_watched = 0;
         assert_int_equal(read_now(), -EBADMSG);
-        assert_int_equal(wiped, 1);
+        assert_int_equal(n_watched, 1);
         /* A combined file, read for the certificate and for the key. */
         put_two("client-1.pem", buf_text(&node_pem), "SECRET\n");
         put_kubeconfig(CLUSTER, PAIR);
-        wiped = 0;
+        n_watched = 0;
         assert_int_equal(read_now(), -EBADMSG);
-        assert_int_equal(wiped, 2);
+        assert_int_equal(n_watched, 2);
         /* A password. */
         put_kubeconfig(CLUSTER ", proxy-url: 'http://u:SECRET@p'", "");
-        wiped = 0;
+        n_watched = 0;
         assert_int_equal(read_now(), 0);
-        assert_int_equal(wiped, 2);
+        assert_int_equal(n_watched, 2);
         api_identity_done(&identity);
-        assert_int_equal(wiped, 3);
+        assert_int_equal(n_watched, 3);
 }
 
 /* Without certificates: libcrypto does not always tell that it ran out of memory. */

@@ -280,15 +280,16 @@ static void test_secrets_are_wiped(void **state) {
         KubeCluster cluster = { 0 };
 
         (void)state;
-        wiped = 0;
+        watched = "SECRET";
+        n_watched = 0;
         assert_int_equal(kubeconfig_read("k", text, strlen(text), &c, NULL), 0);
-        assert_int_equal(wiped, 1); /* the tree's token */
+        assert_int_equal(n_watched, 1); /* the tree's token */
         kubeconfig_done(&c);
-        assert_int_equal(wiped, 3); /* token and key */
+        assert_int_equal(n_watched, 3); /* token and key */
         assert_int_equal(kubeconfig_read("k", refused, strlen(refused), &c, NULL), -EOPNOTSUPP);
-        assert_int_equal(wiped, 4);
+        assert_int_equal(n_watched, 4);
         assert_int_equal(kubeconfig_cluster("k", text, strlen(text), &cluster, NULL), 0);
-        assert_int_equal(wiped, 5);
+        assert_int_equal(n_watched, 5);
         kube_cluster_done(&cluster);
 }
 

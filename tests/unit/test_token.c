@@ -1,35 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/token.h"
 #include "test.h"
+#include "wiped.h"
 
 #include <errno.h>
 #include <stdio.h>
-
-/* ---- what is overwritten: in place of libc's, under the name of its fortified form as well ---- */
-
-void __explicit_bzero_chk(void *p, size_t n, size_t size);
-
-static const char *watched;
-static size_t n_watched;
-
-/* Not inlined: the function that it stands for is said to read nothing. */
-__attribute__((noinline)) static void overwrite(void *p, size_t n) {
-        volatile char *bytes = p;
-
-        if (watched && n >= strlen(watched) && memmem(p, n, watched, strlen(watched)))
-                n_watched++;
-        for (size_t i = 0; i < n; i++)
-                bytes[i] = 0;
-}
-
-void explicit_bzero(void *p, size_t n) {
-        overwrite(p, n);
-}
-
-void __explicit_bzero_chk(void *p, size_t n, size_t size) {
-        (void)size;
-        overwrite(p, n);
-}
 
 /* ---- helpers ---- */
 
