@@ -305,6 +305,20 @@ void json_delete(cJSON *object, const char *key) {
         cJSON_DeleteItemFromObjectCaseSensitive(object, key);
 }
 
+void json_keep(cJSON *object, const char *const *keys) {
+        cJSON *next;
+
+        for (cJSON *member = cJSON_IsObject(object) ? object->child : NULL; member; member = next) {
+                size_t i = 0;
+
+                next = member->next;
+                while (keys[i] && !streq(member->string, keys[i]))
+                        i++;
+                if (!keys[i])
+                        cJSON_Delete(cJSON_DetachItemViaPointer(object, member));
+        }
+}
+
 bool json_put(cJSON *object, const char *key, cJSON *item) {
         cJSON *old;
 

@@ -73,5 +73,8 @@ bool json_add(cJSON *object, const char *key, cJSON *item); /* takes the item, a
 bool json_add_string(cJSON *object, const char *key, const char *value);
 bool json_append(cJSON *array, cJSON *item); /* takes the item, also on failure */
 void json_delete(cJSON *object, const char *key);
+/* Takes away all members but those with these keys, a list that ends with NULL; what is no object stays as it is. */
+void json_keep(cJSON *object, const char *const *keys);
+#define JSON_KEEP(object, ...) json_keep((object), (const char *const[]){ __VA_ARGS__, NULL })
 /* Replaces the member, or adds it; takes the item, also on failure. */
 bool json_put(cJSON *object, const char *key, cJSON *item);

@@ -93,24 +93,6 @@ int64_t rfc3339_seconds(const char *text) {
 
 /* ---- reducing ---- */
 
-static void keep_only(cJSON *object, const char *const *keys, size_t n) {
-        cJSON *next;
-
-        if (!cJSON_IsObject(object))
-                return;
-        for (cJSON *member = object->child; member; member = next) {
-                bool keep = false;
-
-                next = member->next;
-                for (size_t i = 0; i < n; i++)
-                        keep |= streq(member->string, keys[i]);
-                if (!keep)
-                        cJSON_Delete(cJSON_DetachItemViaPointer(object, member));
-        }
-}
-#define KEEP_ONLY(object, ...)                                                                                         \
-        keep_only((object), (const char *const[]){ __VA_ARGS__ }, ARRAY_SIZE(((const char *const[]){ __VA_ARGS__ })))
-
 static bool is_ready_condition(const cJSON *condition) {
         return streq(json_string(condition, "type"), "Ready");
 }
@@ -118,14 +100,14 @@ static bool is_ready_condition(const cJSON *condition) {
 bool live_node_reduce(cJSON *node) {
         cJSON *status = json_get_mutable(node, "status"), *conditions = json_get_mutable(status, "conditions"), *next;
 
-        KEEP_ONLY(node, "apiVersion", "kind", "metadata", "spec", "status");
-        KEEP_ONLY(json_get_mutable(node, "metadata"), "name", "uid", "resourceVersion", "labels");
-        KEEP_ONLY(json_get_mutable(node, "spec"), "taints");
-        KEEP_ONLY(status, "conditions");
+        JSON_KEEP(node, "apiVersion", "kind", "metadata", "spec", "status");
+        JSON_KEEP(json_get_mutable(node, "metadata"), "name", "uid", "resourceVersion", "labels");
+        JSON_KEEP(json_get_mutable(node, "spec"), "taints");
+        JSON_KEEP(status, "conditions");
         for (cJSON *c = cJSON_IsArray(conditions) ? conditions->child : NULL; c; c = next) {
                 next = c->next;
                 if (is_ready_condition(c))
-                        KEEP_ONLY(c, "type", "status", "lastHeartbeatTime");
+                        JSON_KEEP(c, "type", "status", "lastHeartbeatTime");
                 else
                         cJSON_Delete(cJSON_DetachItemViaPointer(conditions, c));
         }

@@ -127,6 +127,8 @@ static int object_compile(Object *object, const KindInfo *kind, cJSON *tree) {
         object->mode = strdup(str_or_empty(json_string(json_path(tree, "metadata.labels"), MODE_LABEL)));
         if (!object->mode)
                 return -ENOMEM;
+        (void)handoff_mode_parse(str_or_empty(json_string(json_path(tree, "metadata.annotations"), ANNOTATION_HANDOFF)),
+                                 &object->handoff);
         return pod_scheduling_from_json(json_path(tree, "spec.template.spec"), &object->scheduling);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "core/diag.h"
+#include "core/handover.h"
 #include "core/model.h"
 #include "core/reason.h"
 
@@ -44,8 +45,9 @@ typedef struct Object {
                         name, namespace, labels, annotations; no status; a Secret's stringData merged into data), nulls
                         taken out. NULL where Invalid */
         size_t len;
-        bool on_delete; /* spec.updateStrategy.type is OnDelete */
-        char *mode;     /* DaemonSets: the label daemonlet.io/mode, "" where there is none; NULL where Invalid */
+        bool on_delete;      /* spec.updateStrategy.type is OnDelete */
+        char *mode;          /* DaemonSets: the label daemonlet.io/mode, "" where there is none; NULL where Invalid */
+        HandoffMode handoff; /* DaemonSets: the annotation daemonlet.io/handoff; valid unless Invalid */
         PodScheduling scheduling;  /* DaemonSets only; valid unless Invalid */
         char digest[HASH_HEX + 1]; /* of the text that it was read from, where the caller noted it; else "" */
 } Object;

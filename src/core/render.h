@@ -77,4 +77,7 @@ int render(const Object *daemonset, const RenderOptions *options, Rendered *ret)
 int render_payload(const Object *daemonset, const RenderOptions *options, const char *volume, const char *uid,
                    Payload *ret);
 
+/* What Kubernetes pulls at each start where no policy is given: the tag latest, or neither tag nor digest. */
+bool image_is_latest(const char *image);
+
 void rendered_done(Rendered *r);

@@ -46,8 +46,7 @@ static void look_at_lifecycle(Render *r, const Container *c, cJSON *value, const
 
 /* ---- images ---- */
 
-/* What Kubernetes pulls always where no policy is given: the tag latest, or neither tag nor digest. */
-static bool is_latest(const char *image) {
+bool image_is_latest(const char *image) {
         const char *digest = strchr(image, '@'), *end = digest ? digest : image + strlen(image), *tag = end;
 
         while (tag > image && tag[-1] != ':' && tag[-1] != '/')
@@ -64,7 +63,7 @@ void render_image(Render *r, const char *image, const char *policy, const Path *
                 render_warn(r, policy_path,
                             "Always needs the registry at each start, even where the image is on the node; use "
                             "IfNotPresent and a fixed tag");
-        else if (!(policy && *policy) && is_latest(image))
+        else if (!(policy && *policy) && image_is_latest(image))
                 render_warn(
                         r, image_path,
                         "\"%s\" is pulled at each start and needs the registry, even where it is on the node; use a "

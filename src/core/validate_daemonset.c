@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A DaemonSet around its pod template. */
+#include "core/handover.h"
 #include "core/selector.h"
 #include "core/validate.h"
 
@@ -193,8 +194,41 @@ static void check_spec(const At *spec) {
         rules_apply(&spec_rules, spec);
 }
 
+/* ---- our own annotation ---- */
+
+static const char *word_at(const void *words, size_t i) {
+        return ((const char *const *)words)[i];
+}
+
+static void check_handoff(const At *annotations) {
+        static const char *const words[] = { "never", "exists", "ready" };
+        const cJSON *item = json_get(annotations->item, ANNOTATION_HANDOFF);
+        const char *near;
+        HandoffMode mode;
+        At at;
+
+        if (!cJSON_IsString(item) || handoff_mode_parse(item->valuestring, &mode))
+                return;
+        at = at_key(annotations, item);
+        near = nearest_name(item->valuestring, ARRAY_SIZE(words), word_at, words);
+        if (near)
+                refuse(&at, "\"%s\" is not supported: use never, exists or ready; did you mean \"%s\"?",
+                       QUOTED(item->valuestring), near);
+        else
+                refuse(&at, "\"%s\" is not supported: use never, exists or ready", QUOTED(item->valuestring));
+}
+
+static void check_meta(const At *meta) {
+        At annotations = at_field(meta, "annotations");
+
+        check_object_meta(meta);
+        check_handoff(&annotations);
+}
+
+/* ---- the DaemonSet ---- */
+
 static const Rule daemonset_rows[] = {
-        { "metadata", REQUIRED, .check = check_object_meta, .help = "with a name" },
+        { "metadata", REQUIRED, .check = check_meta, .help = "with a name" },
         { "spec", REQUIRED, .check = check_spec, .help = "with selector and template" },
 };
 static const Rules daemonset_rules = RULES(daemonset_rows, NULL);

@@ -135,6 +135,40 @@ static void scheduling_is_compiled(void **state) {
         assert_int_equal(o.objects[0].scheduling.n_tolerations, 1);
 }
 
+static void the_annotation_of_the_handover(void **state) {
+        static const struct {
+                const char *meta;
+                HandoffMode want;
+                Reason reason;
+        } rows[] = {
+                { "", HANDOFF_AUTO, REASON_None },
+                { ", annotations: {a: never}", HANDOFF_AUTO, REASON_None },
+                { ", annotations: {daemonlet.io/handoff: ''}", HANDOFF_AUTO, REASON_None },
+                { ", annotations: {daemonlet.io/handoff: never}", HANDOFF_NEVER, REASON_None },
+                { ", annotations: {a: never, daemonlet.io/handoff: exists}", HANDOFF_EXISTS, REASON_None },
+                { ", annotations: {daemonlet.io/handoff: ready}", HANDOFF_READY, REASON_None },
+                { ", annotations: {daemonlet.io/handoff: soon}", HANDOFF_AUTO, REASON_Invalid },
+                { ", labels: {daemonlet.io/handoff: never}", HANDOFF_AUTO, REASON_None },
+        };
+        char text[512];
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                _cleanup_objects_ Objects o = { 0 };
+
+                (void)snprintf(
+                        text, sizeof(text),
+                        "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: d%s}\nspec:\n  " SELECTOR
+                        "\n  template:\n    metadata: {labels: {a: b}, annotations: {daemonlet.io/handoff: never}}\n"
+                        "    spec: {containers: [{name: c, image: i}]}\n",
+                        rows[i].meta);
+                read_text(&o, "x", text);
+                assert_int_equal(o.n_objects, 1);
+                assert_int_equal(o.objects[0].reason, rows[i].reason);
+                assert_int_equal(o.objects[0].handoff, rows[i].want);
+        }
+}
+
 /* ---- several files ---- */
 
 #define CONFIGMAP(name, data) "apiVersion: v1\nkind: ConfigMap\n" META(name) "data: {" data "}\n"
@@ -502,6 +536,7 @@ static void one_set_over_another(void **state) {
 
 static const struct CMUnitTest plain[] = {
         cmocka_unit_test(scheduling_is_compiled),
+        cmocka_unit_test(the_annotation_of_the_handover),
         cmocka_unit_test(definitions_that_differ_are_all_refused),
         cmocka_unit_test(equal_definitions_count_once),
         cmocka_unit_test(three_definitions_name_every_place),

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/handover.h"
+
+bool handoff_mode_parse(const char *text, HandoffMode *ret) {
+        static const char *const words[] = {
+                [HANDOFF_AUTO] = "", [HANDOFF_NEVER] = "never", [HANDOFF_EXISTS] = "exists", [HANDOFF_READY] = "ready"
+        };
+
+        for (HandoffMode m = 0; m < ARRAY_SIZE(words); m++)
+                if (streq(text, words[m])) {
+                        *ret = m;
+                        return true;
+                }
+        return false;
+}
+
+static TheirPod pod_of(const HandoverFacts *f) {
+        return f->pods_known ? f->pod : POD_NONE;
+}
+
+/* Both cannot run at a time. */
+static bool excludes(const HandoverFacts *f) {
+        return f->host_ports || f->mode == HANDOFF_EXISTS;
+}
+
+static bool is_ready(const HandoverFacts *f) {
+        return pod_of(f) == POD_READY && !f->pod_gone;
+}
+
+/* Theirs is far enough for ours to go, or not to begin. */
+static bool may_go(const HandoverFacts *f) {
+        if (pod_of(f) == POD_NONE)
+                return false;
+        if (f->mode == HANDOFF_READY)
+                return is_ready(f);
+        if (excludes(f))
+                return true;
+        return is_ready(f) || (!f->stands && pod_of(f) >= POD_BOUND);
+}
+
+static bool is_awaited(const HandoverFacts *f) {
+        return f->awaited && !f->stands && f->kubelet_runs && f->missing_for < HANDOVER_PATIENCE;
+}
+
+/* Ours could not start beside theirs. */
+static bool is_in_the_way(const HandoverFacts *f) {
+        return !f->stands && excludes(f) && (pod_of(f) >= POD_BOUND || f->pod_seen);
+}
+
+/* Ours is to run: at once, unless something of theirs is in its way. */
+static Handover come_back(const HandoverFacts *f) {
+        if (f->stands || !excludes(f))
+                return HANDOVER_NONE;
+        if (is_in_the_way(f))
+                return HANDOVER_ENDING;
+        return is_awaited(f) ? HANDOVER_AWAITED : HANDOVER_NONE;
+}
+
+static bool is_given_up(const HandoverFacts *f) {
+        return f->missing_for >= (f->server_away ? HANDOVER_ALONE : HANDOVER_UNSEEN);
+}
+
+bool handover_is_missing(const HandoverFacts *f) {
+        if (!f->away || f->mode == HANDOFF_NEVER || f->daemonset != THEIRS_UNKNOWN)
+                return false;
+        if (f->server_away)
+                return f->pod_gone;
+        return f->pods_known ? f->pod == POD_NONE : f->pod_gone;
+}
+
+/* The controller is in charge, or may be. */
+static Handover decide_in_charge(const HandoverFacts *f) {
+        if (f->stopped && f->stop_if_deleted && f->daemonset == THEIRS_UNKNOWN)
+                return HANDOVER_STOPPED;
+        if (f->away || (f->stopped && f->daemonset == THEIRS_RUNS))
+                return handover_is_missing(f) && is_given_up(f) ? come_back(f) : HANDOVER_AWAY;
+        if (may_go(f))
+                return HANDOVER_AWAY;
+        if (is_awaited(f))
+                return HANDOVER_AWAITED;
+        if (is_in_the_way(f))
+                return HANDOVER_ENDING;
+        return f->daemonset == THEIRS_RUNS || pod_of(f) != POD_NONE ? HANDOVER_WAITS : HANDOVER_NONE;
+}
+
+Handover handover_decide(const HandoverFacts *f) {
+        if (f->mode == HANDOFF_NEVER || f->daemonset == THEIRS_FENCED)
+                return come_back(f);
+        if (f->daemonset != THEIRS_ABSENT)
+                return decide_in_charge(f);
+        return f->stop_if_deleted && (f->away || f->stopped) ? HANDOVER_STOPPED : come_back(f);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who runs a DaemonSet here, we or the DaemonSet controller: one table from facts to an answer. Pure; the plan carries
+ * it out, and holds it where the kubelet has not synced.
+ *
+ * The controller is in charge of every DaemonSet in the API server that has no fence. Its pod for this node is one that
+ * is bound to it, or pending with this node in the matchFields of its required affinity: while ours has a host port the
+ * scheduler leaves theirs unbound.
+ *
+ * - Ours is handed over once theirs exists (where ours has host ports: theirs cannot start before) or is Ready and not
+ *   known to be gone from this host (a status may be of before a reboot). Where nothing of ours stands and theirs is
+ *   bound, ours is not started at all.
+ * - What was handed over since this host booted stays away as long as the DaemonSet is there: a pod that comes and goes
+ *   is the controller's business. After a reboot the kubelet cannot know their pod before it has seen the API server,
+ *   so ours runs until theirs is seen again.
+ * - It comes back when the DaemonSet was deleted or fenced; when the server is away and their pod is gone from this
+ *   host for HANDOVER_ALONE; where nobody may tell whether the DaemonSet is there, when there was no pod of it for
+ *   HANDOVER_UNSEEN. With host ports not before their pod has ended: a kubelet's refusal is final. */
+#pragma once
+
+#include "base/util.h"
+
+/* On the DaemonSet: "never", "exists" or "ready". */
+#define ANNOTATION_HANDOFF "daemonlet.io/handoff"
+
+enum {                                   /* milliseconds */
+       HANDOVER_PATIENCE = 10 * 1000,    /* until ours is written although the server has not answered */
+       HANDOVER_ALONE = 30 * 1000,       /* without their pod, while nobody can be asked */
+       HANDOVER_UNSEEN = 10 * 60 * 1000, /* without their pod, where the DaemonSet itself cannot be seen */
+};
+
+typedef enum HandoffMode {
+        HANDOFF_AUTO,   /* with host ports as `exists`, else as `ready` */
+        HANDOFF_NEVER,  /* ours runs, whatever the controller does */
+        HANDOFF_EXISTS, /* as soon as theirs exists */
+        HANDOFF_READY,  /* when theirs is Ready */
+} HandoffMode;
+
+/* "" is HANDOFF_AUTO; false: no such word. */
+bool handoff_mode_parse(const char *text, HandoffMode *ret);
+
+/* The DaemonSet in the API server, as it says now. */
+typedef enum TheirDaemonSet {
+        THEIRS_UNKNOWN, /* the server is away, or it may not be read with this identity */
+        THEIRS_ABSENT,
+        THEIRS_FENCED, /* the controller runs none of it */
+        THEIRS_RUNS,   /* the controller is in charge */
+} TheirDaemonSet;
+
+/* The controller's pod for this node. One that has ended (Failed, Succeeded) is none. */
+typedef enum TheirPod { POD_NONE, POD_UNBOUND, POD_BOUND, POD_READY } TheirPod;
+
+typedef struct HandoverFacts {
+        TheirDaemonSet daemonset;
+        bool awaited;     /* the server was asked, or is about to be, and nothing has come of it yet */
+        bool pods_known;  /* `pod` is as the server says now */
+        bool server_away; /* it cannot be asked */
+        TheirPod pod;
+        bool pod_seen; /* the witness sees something of their pod (of the last one, if there is none) on this host; */
+        bool pod_gone; /* it sees that there is nothing. Neither: it cannot tell */
+        HandoffMode mode;
+        bool host_ports; /* ours has some */
+        bool stands;     /* something of ours stands, or is restored if nothing is decided */
+        bool kubelet_runs;
+        bool away;            /* ours was handed over since this host booted, and did not come back; */
+        bool stopped;         /* or it was (whenever), and the DaemonSet was deleted then */
+        bool stop_if_deleted; /* [daemonsets] on_api_deleted = stop */
+        int64_t missing_for;  /* milliseconds for which handover_is_missing was true, or the answer was awaited */
+} HandoverFacts;
+
+typedef enum Handover {
+        HANDOVER_NONE,    /* ours runs; as far as is known, the controller has no part in it */
+        HANDOVER_AWAITED, /* ours is not written before the server has answered, or does not */
+        HANDOVER_WAITS,   /* ours runs; the controller is in charge, but has no pod here, or it is not far enough */
+        HANDOVER_AWAY,    /* the controller runs it: ours is withdrawn */
+        HANDOVER_STOPPED, /* it was deleted in the API server, and so it runs nowhere */
+        HANDOVER_ENDING,  /* ours comes back when their pod has ended */
+} Handover;
+
+Handover handover_decide(const HandoverFacts *f);
+
+/* Ours is away, and what should run in its place is not there: if that lasts, ours comes back. */
+bool handover_is_missing(const HandoverFacts *f);

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who runs a DaemonSet here: the table of core/handover.h line by line, and what must hold for all combinations of the
+ * facts. */
+#include "core/handover.h"
+#include "test.h"
+
+static const char *const words[] = {
+        [HANDOVER_NONE] = "none", [HANDOVER_AWAITED] = "awaited", [HANDOVER_WAITS] = "waits",
+        [HANDOVER_AWAY] = "away", [HANDOVER_STOPPED] = "stopped", [HANDOVER_ENDING] = "ending",
+};
+
+static void say_facts(const HandoverFacts *f, Buf *out) {
+        static const char *const sets[] = { "unknown", "absent", "fenced", "runs" };
+        static const char *const pods[] = { "none", "unbound", "bound", "ready" };
+        static const char *const modes[] = { "auto", "never", "exists", "ready" };
+
+        buf_printf(out, "daemonset=%s pod=%s mode=%s missing-for=%lld", sets[f->daemonset], pods[f->pod],
+                   modes[f->mode], (long long)f->missing_for);
+        buf_printf(out, "%s%s%s%s%s", f->awaited ? " awaited" : "", f->pods_known ? " pods-known" : "",
+                   f->server_away ? " server-away" : "", f->pod_seen ? " pod-seen" : "",
+                   f->pod_gone ? " pod-gone" : "");
+        buf_printf(out, "%s%s%s%s%s%s", f->host_ports ? " host-ports" : "", f->stands ? " stands" : "",
+                   f->kubelet_runs ? " kubelet-runs" : "", f->away ? " away" : "", f->stopped ? " stopped" : "",
+                   f->stop_if_deleted ? " stop-if-deleted" : "");
+}
+
+/* ---- rows ---- */
+
+typedef struct Row {
+        const char *name;
+        HandoverFacts facts; /* a kubelet runs in all of them, unless `down` */
+        Handover want;
+        bool missing, down;
+} Row;
+
+#define KNOWN(x) .daemonset = THEIRS_RUNS, .pods_known = true, .pod = POD_##x
+#define CUT .server_away = true
+#define STANDS .stands = true
+#define PORTS .host_ports = true
+
+static const Row rows[] = {
+        /* Nobody else has a part in it. */
+        { "nothing is known, and nothing stands", { 0 }, .want = HANDOVER_NONE },
+        { "nothing is known, and ours stands", { STANDS, PORTS }, .want = HANDOVER_NONE },
+        { "the server is away", { CUT }, .want = HANDOVER_NONE },
+        { "there is no such DaemonSet", { .daemonset = THEIRS_ABSENT, .pods_known = true }, .want = HANDOVER_NONE },
+        { "it is fenced", { .daemonset = THEIRS_FENCED, .pods_known = true, STANDS }, .want = HANDOVER_NONE },
+
+        /* Without host ports: when theirs is Ready. */
+        { "in charge, and no pod", { KNOWN(NONE), STANDS }, .want = HANDOVER_WAITS },
+        { "in charge, no pod, and nothing of ours", { KNOWN(NONE) }, .want = HANDOVER_WAITS },
+        { "unbound", { KNOWN(UNBOUND), STANDS }, .want = HANDOVER_WAITS },
+        { "unbound, and nothing of ours", { KNOWN(UNBOUND) }, .want = HANDOVER_WAITS },
+        { "bound", { KNOWN(BOUND), STANDS }, .want = HANDOVER_WAITS },
+        { "bound, and ours is not started at all", { KNOWN(BOUND) }, .want = HANDOVER_AWAY },
+        { "Ready", { KNOWN(READY), STANDS }, .want = HANDOVER_AWAY },
+        { "Ready, and nothing of ours", { KNOWN(READY) }, .want = HANDOVER_AWAY },
+        { "Ready, and it is seen", { KNOWN(READY), STANDS, .pod_seen = true }, .want = HANDOVER_AWAY },
+        { "Ready, but gone: a status of before a reboot",
+          { KNOWN(READY), STANDS, .pod_gone = true },
+          .want = HANDOVER_WAITS },
+        { "Ready, gone, and nothing of ours", { KNOWN(READY), .pod_gone = true }, .want = HANDOVER_AWAY },
+        { "Ready, but it is not known whether it still is",
+          { .daemonset = THEIRS_RUNS, .pod = POD_READY, STANDS },
+          .want = HANDOVER_WAITS },
+        { "a Ready pod of what may not be read",
+          { .pods_known = true, .pod = POD_READY, STANDS },
+          .want = HANDOVER_AWAY },
+        { "a bound pod of what may not be read",
+          { .pods_known = true, .pod = POD_BOUND, STANDS },
+          .want = HANDOVER_WAITS },
+
+        /* With host ports: as soon as theirs exists. */
+        { "ports, and no pod", { KNOWN(NONE), STANDS, PORTS }, .want = HANDOVER_WAITS },
+        { "ports, unbound", { KNOWN(UNBOUND), STANDS, PORTS }, .want = HANDOVER_AWAY },
+        { "ports, unbound, and nothing of ours", { KNOWN(UNBOUND), PORTS }, .want = HANDOVER_AWAY },
+        { "ports, bound", { KNOWN(BOUND), STANDS, PORTS }, .want = HANDOVER_AWAY },
+        { "ports, Ready but gone", { KNOWN(READY), STANDS, PORTS, .pod_gone = true }, .want = HANDOVER_AWAY },
+        { "ports, a pod of what may not be read",
+          { .pods_known = true, .pod = POD_UNBOUND, STANDS, PORTS },
+          .want = HANDOVER_AWAY },
+        { "ports, nothing of ours, and their last pod runs on",
+          { CUT, PORTS, .pod_seen = true },
+          .want = HANDOVER_ENDING },
+        { "ports, no pod, nothing of ours, and the last one runs on",
+          { KNOWN(NONE), PORTS, .pod_seen = true },
+          .want = HANDOVER_ENDING },
+
+        /* What the DaemonSet says. */
+        { "exists: unbound", { KNOWN(UNBOUND), STANDS, .mode = HANDOFF_EXISTS }, .want = HANDOVER_AWAY },
+        { "exists: no pod", { KNOWN(NONE), STANDS, .mode = HANDOFF_EXISTS }, .want = HANDOVER_WAITS },
+        { "ready: ports, bound", { KNOWN(BOUND), STANDS, PORTS, .mode = HANDOFF_READY }, .want = HANDOVER_WAITS },
+        { "ready: ports, Ready", { KNOWN(READY), STANDS, PORTS, .mode = HANDOFF_READY }, .want = HANDOVER_AWAY },
+        { "ready: bound, and nothing of ours", { KNOWN(BOUND), .mode = HANDOFF_READY }, .want = HANDOVER_WAITS },
+        { "ready: ports, bound, and nothing of ours",
+          { KNOWN(BOUND), PORTS, .mode = HANDOFF_READY },
+          .want = HANDOVER_ENDING },
+        { "never: Ready", { KNOWN(READY), STANDS, .mode = HANDOFF_NEVER }, .want = HANDOVER_NONE },
+        { "never: Ready, and nothing of ours", { KNOWN(READY), .mode = HANDOFF_NEVER }, .want = HANDOVER_NONE },
+        { "never: ports, Ready, and nothing of ours",
+          { KNOWN(READY), PORTS, .mode = HANDOFF_NEVER },
+          .want = HANDOVER_ENDING },
+        { "never: ports, unbound, and nothing of ours",
+          { KNOWN(UNBOUND), PORTS, .mode = HANDOFF_NEVER },
+          .want = HANDOVER_NONE },
+        { "never: it was away", { KNOWN(READY), .mode = HANDOFF_NEVER, .away = true }, .want = HANDOVER_NONE },
+
+        /* It stays away. */
+        { "away, and the pod comes and goes", { KNOWN(NONE), .away = true }, .want = HANDOVER_AWAY },
+        { "away, and it stands again", { KNOWN(NONE), .away = true, STANDS }, .want = HANDOVER_AWAY },
+        { "away, and the pod is not Ready", { KNOWN(BOUND), .away = true, STANDS }, .want = HANDOVER_AWAY },
+        { "away, no pod for long",
+          { KNOWN(NONE), .away = true, .pod_gone = true, .missing_for = HANDOVER_UNSEEN },
+          .want = HANDOVER_AWAY },
+        { "away, the server is away, and their pod runs",
+          { CUT, .away = true, .pod_seen = true },
+          .want = HANDOVER_AWAY },
+        { "away, the server is away, and nobody can tell",
+          { CUT, .away = true, .missing_for = HANDOVER_UNSEEN },
+          .want = HANDOVER_AWAY },
+        { "away, and nothing was heard yet", { .away = true, .awaited = true }, .want = HANDOVER_AWAY },
+        { "a reboot, and the server is away", { CUT, .pod = POD_READY }, .want = HANDOVER_NONE },
+        { "a reboot, and theirs is seen again", { KNOWN(READY), STANDS, .pod_seen = true }, .want = HANDOVER_AWAY },
+
+        /* It comes back: deleted or fenced. */
+        { "deleted", { .daemonset = THEIRS_ABSENT, .pods_known = true, .away = true }, .want = HANDOVER_NONE },
+        { "deleted, and the pod is left: no ports",
+          { .daemonset = THEIRS_ABSENT, .pods_known = true, .pod = POD_READY, .away = true, .pod_seen = true },
+          .want = HANDOVER_NONE },
+        { "deleted, and the pod is left: ports",
+          { .daemonset = THEIRS_ABSENT, .pods_known = true, .pod = POD_READY, .away = true, PORTS },
+          .want = HANDOVER_ENDING },
+        { "deleted, and the pod still ends here: ports",
+          { .daemonset = THEIRS_ABSENT, .pods_known = true, .pod_seen = true, .away = true, PORTS },
+          .want = HANDOVER_ENDING },
+        { "deleted, and the pod is left: exists",
+          { .daemonset = THEIRS_ABSENT, .pods_known = true, .pod = POD_BOUND, .mode = HANDOFF_EXISTS },
+          .want = HANDOVER_ENDING },
+        { "deleted, and the unbound pod is left: ports",
+          { .daemonset = THEIRS_ABSENT, .pods_known = true, .pod = POD_UNBOUND, .away = true, PORTS },
+          .want = HANDOVER_NONE },
+        { "deleted, the pod is left, but ours stands",
+          { .daemonset = THEIRS_ABSENT, .pods_known = true, .pod = POD_READY, PORTS, STANDS },
+          .want = HANDOVER_NONE },
+        { "deleted, and the pods are asked for: ports",
+          { .daemonset = THEIRS_ABSENT, .awaited = true, .away = true, PORTS },
+          .want = HANDOVER_AWAITED },
+        { "deleted, and the pods are asked for: no ports",
+          { .daemonset = THEIRS_ABSENT, .awaited = true, .away = true },
+          .want = HANDOVER_NONE },
+        { "fenced", { .daemonset = THEIRS_FENCED, .pods_known = true, .away = true }, .want = HANDOVER_NONE },
+        { "fenced, and it is to stop if deleted",
+          { .daemonset = THEIRS_FENCED, .pods_known = true, .away = true, .stop_if_deleted = true },
+          .want = HANDOVER_NONE },
+        { "fenced, and the pod still runs: ports",
+          { .daemonset = THEIRS_FENCED, .pods_known = true, .pod = POD_BOUND, .away = true, PORTS },
+          .want = HANDOVER_ENDING },
+
+        /* It comes back: their pod is gone, and the server away. */
+        { "alone, but not for long", { CUT, .away = true, .pod_gone = true }, .want = HANDOVER_AWAY, .missing = true },
+        { "alone, and almost for long",
+          { CUT, .away = true, .pod_gone = true, .missing_for = HANDOVER_ALONE - 1 },
+          .want = HANDOVER_AWAY,
+          .missing = true },
+        { "alone for long",
+          { CUT, .away = true, .pod_gone = true, .missing_for = HANDOVER_ALONE },
+          .want = HANDOVER_NONE,
+          .missing = true },
+        { "alone for long, ports",
+          { CUT, .away = true, .pod_gone = true, .missing_for = HANDOVER_ALONE, PORTS },
+          .want = HANDOVER_NONE,
+          .missing = true },
+        { "unseen, but not for long", { .pods_known = true, .away = true }, .want = HANDOVER_AWAY, .missing = true },
+        { "unseen, and almost for long",
+          { .pods_known = true, .away = true, .missing_for = HANDOVER_UNSEEN - 1 },
+          .want = HANDOVER_AWAY,
+          .missing = true },
+        { "unseen for long",
+          { .pods_known = true, .away = true, .missing_for = HANDOVER_UNSEEN },
+          .want = HANDOVER_NONE,
+          .missing = true },
+        { "unseen for long, ports, and the last one still runs",
+          { .pods_known = true, .away = true, .missing_for = HANDOVER_UNSEEN, PORTS, .pod_seen = true },
+          .want = HANDOVER_ENDING,
+          .missing = true },
+        { "its pods may not be read either: gone from this host",
+          { .away = true, .pod_gone = true, .missing_for = HANDOVER_ALONE },
+          .want = HANDOVER_AWAY,
+          .missing = true },
+        { "its pods may not be read either: gone from this host for long",
+          { .away = true, .pod_gone = true, .missing_for = HANDOVER_UNSEEN },
+          .want = HANDOVER_NONE,
+          .missing = true },
+        { "its pods may not be read either: nobody can tell",
+          { .away = true, .missing_for = HANDOVER_UNSEEN },
+          .want = HANDOVER_AWAY },
+        { "a pod of what may not be read is there",
+          { .pods_known = true, .pod = POD_UNBOUND, .away = true, .pod_gone = true, .missing_for = HANDOVER_UNSEEN },
+          .want = HANDOVER_AWAY },
+
+        /* It was deleted, and does not come back. */
+        { "deleted, and stop",
+          { .daemonset = THEIRS_ABSENT, .away = true, .stop_if_deleted = true },
+          .want = HANDOVER_STOPPED },
+        { "deleted then, and stop",
+          { .daemonset = THEIRS_ABSENT, .stopped = true, .stop_if_deleted = true },
+          .want = HANDOVER_STOPPED },
+        { "deleted, and it was never handed over",
+          { .daemonset = THEIRS_ABSENT, .stop_if_deleted = true },
+          .want = HANDOVER_NONE },
+        { "deleted then, and the server is away",
+          { CUT, .stopped = true, .stop_if_deleted = true },
+          .want = HANDOVER_STOPPED },
+        { "deleted then, and nothing was heard yet",
+          { .awaited = true, .stopped = true, .stop_if_deleted = true },
+          .want = HANDOVER_STOPPED },
+        { "deleted then, the server is away, and it is to run now", { CUT, .stopped = true }, .want = HANDOVER_NONE },
+        { "deleted then, and it is to run now",
+          { .daemonset = THEIRS_ABSENT, .stopped = true },
+          .want = HANDOVER_NONE },
+        { "deleted then, and it is there again",
+          { KNOWN(NONE), .stopped = true, .stop_if_deleted = true },
+          .want = HANDOVER_AWAY },
+        { "deleted then, and it is there again, fenced",
+          { .daemonset = THEIRS_FENCED, .stopped = true, .stop_if_deleted = true },
+          .want = HANDOVER_NONE },
+        { "deleted then, and never",
+          { .daemonset = THEIRS_ABSENT, .stopped = true, .stop_if_deleted = true, .mode = HANDOFF_NEVER },
+          .want = HANDOVER_NONE },
+
+        /* Nothing is written before the server has answered. */
+        { "the server is asked", { .awaited = true }, .want = HANDOVER_AWAITED },
+        { "the server is asked, and ours stands", { .awaited = true, STANDS }, .want = HANDOVER_NONE },
+        { "the server is asked, and no kubelet runs", { .awaited = true }, .want = HANDOVER_NONE, .down = true },
+        { "the server is asked for almost too long",
+          { .awaited = true, .missing_for = HANDOVER_PATIENCE - 1 },
+          .want = HANDOVER_AWAITED },
+        { "the server is asked for too long",
+          { .awaited = true, .missing_for = HANDOVER_PATIENCE },
+          .want = HANDOVER_NONE },
+        { "deleted, and the pods are asked for too long: ports",
+          { .daemonset = THEIRS_ABSENT, .awaited = true, .away = true, PORTS, .missing_for = HANDOVER_PATIENCE },
+          .want = HANDOVER_NONE },
+        { "the pods are asked for too long",
+          { .daemonset = THEIRS_RUNS, .awaited = true, .missing_for = HANDOVER_PATIENCE },
+          .want = HANDOVER_WAITS },
+        { "the server is asked for too long, and theirs runs on: ports",
+          { .awaited = true, PORTS, .pod_seen = true, .missing_for = HANDOVER_PATIENCE },
+          .want = HANDOVER_ENDING },
+        { "the pods are asked for", { .daemonset = THEIRS_RUNS, .awaited = true }, .want = HANDOVER_AWAITED },
+        { "the pods are asked for, and ours stands",
+          { .daemonset = THEIRS_RUNS, .awaited = true, STANDS },
+          .want = HANDOVER_WAITS },
+        { "the server is asked, and never", { .awaited = true, .mode = HANDOFF_NEVER }, .want = HANDOVER_NONE },
+        { "the server is asked, and never: ports",
+          { .awaited = true, .mode = HANDOFF_NEVER, PORTS },
+          .want = HANDOVER_AWAITED },
+};
+
+static void test_row(void **state) {
+        const Row *row = *state;
+        HandoverFacts f = row->facts;
+
+        f.kubelet_runs = !row->down;
+        assert_string_equal(words[handover_decide(&f)], words[row->want]);
+        assert_int_equal(handover_is_missing(&f), row->missing);
+}
+
+/* ---- all combinations ---- */
+
+static bool has_pod(const HandoverFacts *f, TheirPod at_least) {
+        return f->pods_known && f->pod >= at_least;
+}
+
+static bool is_ours_to_run(const HandoverFacts *f) {
+        return f->mode == HANDOFF_NEVER || f->daemonset == THEIRS_FENCED ||
+               (f->daemonset == THEIRS_ABSENT && !(f->stop_if_deleted && (f->away || f->stopped)));
+}
+
+static bool runs(Handover h) {
+        return h == HANDOVER_NONE || h == HANDOVER_WAITS;
+}
+
+static bool is_asked(const HandoverFacts *f) {
+        return f->awaited && f->missing_for < HANDOVER_PATIENCE;
+}
+
+static bool is_missing_long(const HandoverFacts *f) {
+        return handover_is_missing(f) && f->missing_for >= (f->server_away ? HANDOVER_ALONE : HANDOVER_UNSEEN);
+}
+
+/* What is answered if one fact is another one. */
+#define WITH(f, ...)                                                                                                   \
+        ({                                                                                                             \
+                HandoverFacts other = *(f);                                                                            \
+                __VA_ARGS__;                                                                                           \
+                handover_decide(&other);                                                                               \
+        })
+
+/* Each is true for all facts; `h` is the answer. NULL: all hold. */
+static const char *broken_evidence(const HandoverFacts *f, Handover h) {
+        bool away = h == HANDOVER_AWAY, before = f->away || f->stopped;
+
+        if (away && !f->away && !has_pod(f, POD_UNBOUND) && !(f->stopped && f->daemonset == THEIRS_RUNS))
+                return "away without evidence";
+        if ((away || h == HANDOVER_STOPPED) && is_ours_to_run(f))
+                return "away although ours is to run";
+        if (away && f->server_away && !f->pods_known && f->daemonset == THEIRS_UNKNOWN && !f->away)
+                return "away while the server is, and not before";
+        if (away && !before && f->mode == HANDOFF_READY && !(has_pod(f, POD_READY) && !f->pod_gone))
+                return "away before theirs is Ready";
+        if (away && !before && f->stands && f->mode == HANDOFF_AUTO && !f->host_ports &&
+            !(has_pod(f, POD_READY) && !f->pod_gone))
+                return "ours goes before theirs is Ready";
+        if (h == HANDOVER_STOPPED &&
+            !(f->stop_if_deleted && (f->stopped || (f->away && f->daemonset == THEIRS_ABSENT)) &&
+              f->daemonset != THEIRS_RUNS))
+                return "stopped without a deletion";
+        if (h == HANDOVER_WAITS && !(f->daemonset == THEIRS_RUNS || has_pod(f, POD_UNBOUND)))
+                return "it waits for nothing";
+        return NULL;
+}
+
+static const char *broken_duty(const HandoverFacts *f, Handover h) {
+        bool theirs = f->daemonset == THEIRS_RUNS && f->mode != HANDOFF_NEVER;
+        bool exclusive = f->host_ports || f->mode == HANDOFF_EXISTS;
+
+        if (theirs && (f->away || f->stopped) && h != HANDOVER_AWAY)
+                return "it comes back although the DaemonSet is there";
+        if (theirs && has_pod(f, POD_READY) && !f->pod_gone && h != HANDOVER_AWAY)
+                return "theirs is Ready, and ours is not away";
+        if (theirs && exclusive && f->mode != HANDOFF_READY && has_pod(f, POD_UNBOUND) && h != HANDOVER_AWAY)
+                return "theirs cannot start before ours is away";
+        if (theirs && f->mode == HANDOFF_AUTO && !f->stands && has_pod(f, POD_BOUND) && h != HANDOVER_AWAY)
+                return "ours is started beside theirs";
+        if (theirs && h == HANDOVER_NONE)
+                return "the controller is in charge, and nobody says so";
+        if (is_ours_to_run(f) && (f->stands || !exclusive) && h != HANDOVER_NONE)
+                return "ours does not come back at once";
+        if (f->daemonset == THEIRS_ABSENT && !is_ours_to_run(f) && h != HANDOVER_STOPPED)
+                return "deleted, and not stopped";
+        if (f->daemonset == THEIRS_UNKNOWN && f->away && f->mode != HANDOFF_NEVER &&
+            (h == HANDOVER_AWAY) == is_missing_long(f))
+                return "away, though missing for long, or back too early";
+        return NULL;
+}
+
+static const char *broken_start(const HandoverFacts *f, Handover h) {
+        bool exclusive = f->host_ports || f->mode == HANDOFF_EXISTS;
+
+        if ((h == HANDOVER_ENDING || h == HANDOVER_AWAITED) && f->stands)
+                return "it waits for what is over";
+        if (h == HANDOVER_AWAITED && !(is_asked(f) && f->kubelet_runs))
+                return "awaited, and nothing can come";
+        if (h == HANDOVER_ENDING && !(exclusive && (has_pod(f, POD_BOUND) || f->pod_seen)))
+                return "nothing of theirs can end";
+        if (exclusive && !f->stands && (has_pod(f, POD_BOUND) || f->pod_seen) && runs(h))
+                return "ours would be refused for good";
+        if (is_asked(f) && !f->stands && f->kubelet_runs && runs(h) && (exclusive || !is_ours_to_run(f)) &&
+            !(f->away && !exclusive && is_missing_long(f)))
+                return "written before the server has answered";
+        return NULL;
+}
+
+/* What has no part in the answer. */
+static const char *broken_calm(const HandoverFacts *f, Handover h) {
+        bool unknown_away = f->away && f->daemonset == THEIRS_UNKNOWN;
+        Handover later = WITH(f, other.awaited = !f->awaited);
+
+        if (!f->pods_known && WITH(f, other.pod = (f->pod + 1) % 4) != h)
+                return "a pod that nobody knows counts";
+        if (!unknown_away && WITH(f, other.server_away = !f->server_away) != h)
+                return "the server's absence counts";
+        if (!f->awaited && !handover_is_missing(f) &&
+            WITH(f, other.missing_for = HANDOVER_UNSEEN - f->missing_for) != h)
+                return "missing counts though it is not";
+        if (!f->away && !f->stopped && WITH(f, other.stop_if_deleted = !f->stop_if_deleted) != h)
+                return "on_api_deleted counts though nothing was handed over";
+        if ((!f->awaited || f->stands) && WITH(f, other.kubelet_runs = !f->kubelet_runs) != h)
+                return "the kubelet counts";
+        if (later != h && !(later == HANDOVER_AWAITED || h == HANDOVER_AWAITED))
+                return "to be awaited leads elsewhere";
+        if (f->pod_seen && !f->host_ports && f->mode != HANDOFF_EXISTS && WITH(f, other.pod_seen = false) != h)
+                return "a pod that is seen counts without host ports";
+        return NULL;
+}
+
+static const char *broken_missing(const HandoverFacts *f) {
+        bool missing = handover_is_missing(f);
+
+        if (missing && (!f->away || f->daemonset != THEIRS_UNKNOWN || f->mode == HANDOFF_NEVER))
+                return "what is not away, or known, is missing";
+        if (missing && f->server_away && !f->pod_gone)
+                return "missing, and not known to be gone";
+        if (missing && !f->server_away && !f->pod_gone && !f->pods_known)
+                return "missing, and nobody can tell";
+        if (missing && !f->server_away && has_pod(f, POD_UNBOUND))
+                return "missing, and there is a pod";
+        if (!missing && f->away && f->daemonset == THEIRS_UNKNOWN && f->mode != HANDOFF_NEVER &&
+            (f->server_away ? f->pod_gone : f->pods_known && f->pod == POD_NONE))
+                return "not missing, and it is not there";
+        return NULL;
+}
+
+static const char *broken(const HandoverFacts *f) {
+        Handover h = handover_decide(f);
+        const char *what = broken_evidence(f, h);
+
+        what = what ? what : broken_duty(f, h);
+        what = what ? what : broken_start(f, h);
+        what = what ? what : broken_calm(f, h);
+        return what ? what : broken_missing(f);
+}
+
+/* Takes a digit off a number. */
+static unsigned digit(unsigned *n, unsigned base) {
+        unsigned d = *n % base;
+
+        *n /= base;
+        return d;
+}
+
+enum { COMBINATIONS = 4 * 2 * 2 * 2 * 4 * 3 * 4 * 2 * 2 * 2 * 3 * 2 * 4 };
+
+static HandoverFacts combination(unsigned n) {
+        static const int64_t times[] = { 0, HANDOVER_PATIENCE, HANDOVER_ALONE, HANDOVER_UNSEEN };
+        HandoverFacts f = {
+                .daemonset = (TheirDaemonSet)digit(&n, 4),
+                .awaited = digit(&n, 2),
+                .pods_known = digit(&n, 2),
+                .server_away = digit(&n, 2),
+                .pod = (TheirPod)digit(&n, 4),
+                .mode = (HandoffMode)digit(&n, 4),
+                .host_ports = digit(&n, 2),
+                .stands = digit(&n, 2),
+                .kubelet_runs = digit(&n, 2),
+                .stop_if_deleted = digit(&n, 2),
+                .missing_for = times[digit(&n, 4)],
+        };
+        unsigned seen = digit(&n, 3), away = digit(&n, 3);
+
+        f.pod_seen = seen == 1;
+        f.pod_gone = seen == 2;
+        f.away = away == 1;
+        f.stopped = away == 2;
+        assert_int_equal(n, 0);
+        return f;
+}
+
+static void test_all_combinations(void **state) {
+        size_t counts[ARRAY_SIZE(words)] = { 0 };
+
+        (void)state;
+        for (unsigned n = 0; n < COMBINATIONS; n++) {
+                HandoverFacts f = combination(n);
+                const char *what = broken(&f);
+
+                counts[handover_decide(&f)]++;
+                if (what) {
+                        _cleanup_buf_ Buf facts = BUF_INIT;
+
+                        say_facts(&f, &facts);
+                        fail_msg("%s: %s, of %s", words[handover_decide(&f)], what, buf_text(&facts));
+                }
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+                if (counts[i] == 0)
+                        fail_msg("nothing leads to %s", words[i]);
+}
+
+/* ---- the annotation ---- */
+
+static void test_modes(void **state) {
+        static const char *const bad[] = { "Never", "NEVER", "never ", " ready", "auto", "exist", "readyy", "false" };
+        static const struct {
+                const char *text;
+                HandoffMode mode;
+        } good[] = { { "", HANDOFF_AUTO },
+                     { "never", HANDOFF_NEVER },
+                     { "exists", HANDOFF_EXISTS },
+                     { "ready", HANDOFF_READY } };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+                HandoffMode mode = good[i].mode == HANDOFF_AUTO ? HANDOFF_NEVER : HANDOFF_AUTO;
+
+                assert_true(handoff_mode_parse(good[i].text, &mode));
+                assert_int_equal(mode, good[i].mode);
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+                HandoffMode mode = HANDOFF_READY;
+
+                assert_false(handoff_mode_parse(bad[i], &mode));
+                assert_int_equal(mode, HANDOFF_READY);
+        }
+}
+
+int main(void) {
+        struct CMUnitTest tests[ARRAY_SIZE(rows) + 2];
+
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+                tests[i] = (struct CMUnitTest){ .name = rows[i].name,
+                                                .test_func = test_row,
+                                                .initial_state = (void *)(uintptr_t)&rows[i] };
+        tests[ARRAY_SIZE(rows)] = (struct CMUnitTest)cmocka_unit_test(test_all_combinations);
+        tests[ARRAY_SIZE(rows) + 1] = (struct CMUnitTest)cmocka_unit_test(test_modes);
+        return cmocka_run_group_tests_name("handover", tests, NULL, NULL);
+}
