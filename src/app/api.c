@@ -126,7 +126,7 @@ static void refs_done(Refs *r) {
 
 /* There is no object of a name that is none, and in a URL it would ask for something else. */
 static int add_ref(Refs *r, ApiRefKind kind, const char *namespace, const char *name) {
-        if (!is_dns1123_subdomain(name))
+        if (kind != API_PODS && !is_dns1123_subdomain(name))
                 return 0;
         if (!ARRAY_GROW(r->refs, r->n, r->cap))
                 return -ENOMEM;
@@ -154,9 +154,34 @@ static int add_tokens(Refs *r, const PlanWanted *w, const Rendered *rendered) {
         return rendered->n_tokens > 0 ? add_ref(r, API_CONFIGMAP, w->namespace, PAYLOAD_ROOT_CA) : 0;
 }
 
-int api_follow(const ApiLink *link, const Config *config, const Wanted *wanted, bool *ret_more) {
+/* The pods first: of what is beyond the watches it is learnt later. */
+static int add_pods(Refs *r, const Wanted *wanted, const FormerName *former, size_t n_former) {
+        int e = 0;
+
+        for (size_t i = 0; e == 0 && i < wanted->n; i++)
+                if (wanted->wanted[i].wish != WISH_ABSENT)
+                        e = add_ref(r, API_PODS, wanted->wanted[i].namespace, "");
+        for (size_t i = 0; e == 0 && i < n_former; i++)
+                e = add_ref(r, API_PODS, former[i].namespace, "");
+        return e;
+}
+
+/* Those that opted in are followed anyway. */
+static int add_daemonsets(Refs *r, const Wanted *wanted, const FormerName *former, size_t n_former) {
+        int e = 0;
+
+        for (size_t i = 0; e == 0 && i < wanted->n; i++)
+                if (wanted->wanted[i].wish != WISH_ABSENT && !wanted->items[i].from_api)
+                        e = add_ref(r, API_DAEMONSET, wanted->wanted[i].namespace, wanted->wanted[i].name);
+        for (size_t i = 0; e == 0 && i < n_former; i++)
+                e = add_ref(r, API_DAEMONSET, former[i].namespace, former[i].name);
+        return e;
+}
+
+int api_follow(const ApiLink *link, const Config *config, const Wanted *wanted, const FormerName *former,
+               size_t n_former, bool *ret_more) {
         _cleanup_(refs_done) Refs refs = { 0 };
-        int r = 0;
+        int r = add_pods(&refs, wanted, former, n_former);
 
         for (size_t i = 0; r == 0 && i < wanted->n; i++) {
                 const WantedItem *item = &wanted->items[i];
@@ -164,17 +189,26 @@ int api_follow(const ApiLink *link, const Config *config, const Wanted *wanted, 
                 /* What is never used needs no rights. */
                 if (item->rendered.status == RENDER_REFUSED)
                         continue;
-                if (item->from_api)
+                if (item->from_api || item->followed)
                         r = add_objects(&refs, &wanted->wanted[i], &item->rendered);
                 if (r == 0 && config->api_tokens)
                         r = add_tokens(&refs, &wanted->wanted[i], &item->rendered);
         }
+        if (r == 0)
+                r = add_daemonsets(&refs, wanted, former, n_former);
         if (r == 0)
                 r = source_api_follow(link->source, refs.refs, refs.n);
         if (r == 0)
                 r = source_api_want_tokens(link->source, refs.needs, refs.n_needs);
         *ret_more = source_api_has_more(link->source);
         return r;
+}
+
+bool api_awaits_former(const ApiLink *link, const FormerName *former, size_t n) {
+        for (size_t i = 0; link->source && i < n; i++)
+                if (source_api_known_daemonset(link->source, former[i].namespace, former[i].name).awaited)
+                        return true;
+        return false;
 }
 
 /* ---- hold and evidence ---- */
@@ -207,6 +241,8 @@ void api_facts(const ApiLink *link, const Config *config, const KubeletSettings 
 
         facts->hold = hold_policy(config, kubelet);
         facts->kubelet_synced = is_synced(node.heartbeat, facts->kubelet_up_for, facts->now);
+        facts->server_away = !link->source || source_api_is_away(link->source);
+        facts->stop_if_deleted = config->on_api_deleted == ON_API_DELETED_STOP;
         facts->api_synced = !link->source || node.complete;
         facts->all_synced = local_complete && (!link->source || !node.follows || node.complete);
         /* What it said last takes nothing away while it cannot be asked. */

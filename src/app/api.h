@@ -28,9 +28,14 @@ void api_close(ApiLink *link);
  * where neither is known. 0, -ENOMEM. */
 int api_lay_node(const ApiSnapshot *snapshot, const Config *config, NodeFacts *node, Err *err);
 
-/* Follows what the DaemonSets use. True in *ret_more if the snapshot is another one now: the cache knew more. 0 or
- * -ENOMEM. */
-int api_follow(const ApiLink *link, const Config *config, const Wanted *wanted, bool *ret_more);
+/* Follows what the DaemonSets use, and what tells whether the DaemonSet controller runs them. former: DaemonSets that
+ * the API server does not define any more, of which something stands. True in *ret_more if the snapshot is another one
+ * now: the cache knew more. 0 or -ENOMEM. */
+int api_follow(const ApiLink *link, const Config *config, const Wanted *wanted, const FormerName *former,
+               size_t n_former, bool *ret_more);
+
+/* Whether one of the former ones may turn up yet. */
+bool api_awaits_former(const ApiLink *link, const FormerName *former, size_t n);
 
 /* Whether the Node has been gone for so long that its pods go as well; was: they went already. What a server said that
  * cannot be asked now does not begin it. */

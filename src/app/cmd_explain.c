@@ -3,6 +3,7 @@
 #include "app/cmd.h"
 #include "app/files.h"
 #include "app/output.h"
+#include "app/report.h"
 #include "core/render.h"
 #include "io/source_dir.h"
 #include "io/store.h"
@@ -37,6 +38,7 @@ typedef struct Explain {
         DecideOptions decide;
         const Objects *objects; /* with those of the API server over them */
         bool fence_broken;
+        const cJSON *status; /* the running agent's report of this host, or NULL */
         RenderOptions render;
         cJSON *rows;
         char **names; /* NAMESPACE/NAME that were asked for; none = all */
@@ -121,6 +123,18 @@ static bool add_opt_in(const Explain *e, const Object *o, Verdict *verdict, cJSO
         return add_check(checks, "ApiServer", refusal == REASON_None, why);
 }
 
+/* Who runs it is what the agent sees just now. */
+static bool add_controller(const Explain *e, const Object *o, cJSON *checks) {
+        const cJSON *row = report_find(json_get(e->status, "daemonsets"), o->namespace, o->name);
+        _cleanup_buf_ Buf line = BUF_INIT;
+
+        report_controller_line(row, &line);
+        return line.len == 0
+                       ? !line.failed
+                       : add_check(checks, "Controller",
+                                   !streq(json_string(json_get(row, "controller"), "runs"), "nobody"), buf_text(&line));
+}
+
 /* set: that it is of. */
 static int explain_one(const Explain *e, const Objects *set, const Object *o) {
         _cleanup_json_ cJSON *row = cJSON_CreateObject(), *checks = cJSON_CreateArray();
@@ -137,6 +151,8 @@ static int explain_one(const Explain *e, const Objects *set, const Object *o) {
                         return -ENOMEM;
                 if (!e->options->upstream)
                         r = add_rendering(e, o, verdict.should_run, checks, &message);
+                if (r == 0 && !add_controller(e, o, checks))
+                        return -ENOMEM;
         } else {
                 _cleanup_free_ char *why = object_error(set, o);
 
@@ -304,7 +320,7 @@ int cmd_explain(const Options *options) {
         _cleanup_free_ char **files = calloc(options->n_args + 1, sizeof(*files));
         _cleanup_free_ char **names = calloc(options->n_args + 1, sizeof(*names));
         _cleanup_objects_ Objects objects = { 0 };
-        _cleanup_json_ cJSON *rows = cJSON_CreateArray();
+        _cleanup_json_ cJSON *rows = cJSON_CreateArray(), *status = NULL;
         _cleanup_host_ Host host = { 0 };
         Explain e = { .options = options, .host = &host, .objects = &objects, .rows = rows, .names = names };
         __attribute__((cleanup(api_close))) ApiLink link = { 0 };
@@ -325,6 +341,9 @@ int cmd_explain(const Options *options) {
         r = read_objects(options, &host.config, files, n_files, &objects, &all_read, &err);
         if (r == 0 && !options->upstream)
                 r = look_at_cache(options, &link, &host, n_files == 0, &e, &objects, &err);
+        if (r == 0 && !options->upstream && !options->node_file && n_files == 0)
+                r = report_read(host.config.runtime_dir, &status);
+        e.status = status;
         e.render = setup_render(&host, &objects);
         if (r == 0) {
                 files_say_diags(options, &objects);

@@ -35,6 +35,21 @@ static int select_files(const StoreSnapshot *snapshot, Selection *s) {
         return 0;
 }
 
+/* What is remembered of other DaemonSets stays. */
+static int keep_handovers(const StoreSnapshot *snapshot, const char *file, Plan *plan) {
+        for (size_t i = 0; i < snapshot->n_handovers; i++) {
+                const PlanHandover *h = &snapshot->handovers[i];
+                char own[MANIFEST_NAME_MAX + 1];
+
+                if (manifest_file_name(h->namespace, h->name, own) == 0 && streq(own, file))
+                        continue;
+                if (!ARRAY_GROW(plan->handovers, plan->n_handovers, plan->cap_handovers))
+                        return -ENOMEM;
+                plan->handovers[plan->n_handovers++] = *h;
+        }
+        return 0;
+}
+
 /* As if every source were read and defined nothing, and that were meant. */
 static int plan_purge(const char *file, Reconcile *r, Err *err) {
         _cleanup_(selection_done) Selection s = { .file = file };
@@ -54,7 +69,8 @@ static int plan_purge(const char *file, Reconcile *r, Err *err) {
         facts.n_present = s.n_present;
         facts.written = s.written;
         facts.n_written = s.n_written;
-        return plan_make(&facts, &r->plan);
+        e = plan_make(&facts, &r->plan);
+        return e == 0 && file ? keep_handovers(&r->snapshot, file, &r->plan) : e;
 }
 
 static size_t count_removals(const Plan *plan) {

@@ -38,6 +38,15 @@ static void say_held(const Options *options, const cJSON *row, int64_t now) {
                  str_or_empty(json_string(row, "message")));
 }
 
+static void say_controller(const Options *options, const cJSON *row) {
+        _cleanup_buf_ Buf line = BUF_INIT;
+
+        report_controller_line(row, &line);
+        if (line.len)
+                say_note(options, "%s/%s: %s", str_or_empty(json_string(row, "namespace")),
+                         str_or_empty(json_string(row, "name")), buf_text(&line));
+}
+
 /* What the table has no room for: why something is not well, and what went wrong lately. */
 static void say_details(const Options *options, const cJSON *status, const cJSON *rows, int64_t now) {
         const cJSON *node = json_get(status, "node"), *mishaps = json_get(status, "lastErrors");
@@ -57,8 +66,10 @@ static void say_details(const Options *options, const cJSON *status, const cJSON
         for (const cJSON *row = rows ? rows->child : NULL; row; row = row->next)
                 if (!report_row_is_well(row))
                         say_row(options, row);
-                else
+                else {
                         say_held(options, row, now);
+                        say_controller(options, row);
+                }
         for (const cJSON *m = mishaps ? mishaps->child : NULL; m && shown < SHOWN_MISHAPS; m = m->next, shown++) {
                 const char *daemonset = str_or_empty(json_string(m, "daemonset"));
                 int64_t at = now, n = 1;

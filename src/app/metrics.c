@@ -177,6 +177,9 @@ static void put_counters(Buf *out, const Ledger *l) {
                 { "conflicts_total", "Times that a DaemonSet came into conflict.", l->conflicts },
                 { "holds_total", "Times that a DaemonSet became held.", l->holds },
                 { "restarts_total", "Manifests that were withdrawn to start their pods again.", l->restarts },
+                { "handovers_total", "Manifests that were withdrawn for the DaemonSet controller's pod.",
+                  l->handovers },
+                { "takebacks_total", "Manifests that were written again after a hand-over.", l->takebacks },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(counters); i++)

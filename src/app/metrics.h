@@ -10,6 +10,9 @@
  *   daemonlet_repairs_total, daemonlet_quarantined_total, daemonlet_conflicts_total, daemonlet_holds_total,
  *   daemonlet_restarts_total                            counters, since the start (restarts: pods of manifests that
  *                                                       were removed and written again, by command or as NotStarted)
+ *   daemonlet_handovers_total, daemonlet_takebacks_total
+ *                                                       counters, since the start: manifests withdrawn for a pod of
+ *                                                       the DaemonSet controller, and written again later
  *   daemonlet_failures_total                            counter, passes that failed
  *   daemonlet_reconcile_duration_seconds                histogram, of passes
  *   daemonlet_last_success_timestamp_seconds            gauge, end of the last pass without a failure; 0: none yet

@@ -66,14 +66,16 @@ const char *observer_problem(const Observer *o) {
 
 static const char *message_id(const PlanStep *s) {
         static const char *const ids[] = {
-                [STEP_QUARANTINE] = MESSAGE_ID_QUARANTINED, [STEP_REMOVE] = MESSAGE_ID_REMOVED,
-                [STEP_WITHDRAW] = MESSAGE_ID_WITHDRAWN,     [STEP_RESTORE] = MESSAGE_ID_REPAIRED,
-                [STEP_REPLACE] = MESSAGE_ID_REPLACED,       [STEP_CREATE] = MESSAGE_ID_WRITTEN,
-                [STEP_TOUCH] = MESSAGE_ID_REPAIRED,
+                [STEP_QUARANTINE] = MESSAGE_ID_QUARANTINED, [STEP_HAND_OVER] = MESSAGE_ID_HANDED_OVER,
+                [STEP_REMOVE] = MESSAGE_ID_REMOVED,         [STEP_WITHDRAW] = MESSAGE_ID_WITHDRAWN,
+                [STEP_RESTORE] = MESSAGE_ID_REPAIRED,       [STEP_REPLACE] = MESSAGE_ID_REPLACED,
+                [STEP_CREATE] = MESSAGE_ID_WRITTEN,         [STEP_TOUCH] = MESSAGE_ID_REPAIRED,
         };
 
         if (s->failure)
                 return MESSAGE_ID_PROBLEM;
+        if (s->back)
+                return MESSAGE_ID_TAKEN_BACK;
         return s->again ? MESSAGE_ID_WRITTEN : ids[s->verb];
 }
 
@@ -83,7 +85,7 @@ void observer_log_steps(Observer *o, const Plan *plan, const char *node) {
                 char daemonset[sizeof(o->mishaps[0].daemonset)] = "";
                 const PlanRow *row = plan_find_row(plan, s->namespace, s->name);
                 const char *reason = row ? reason_name(row->reason) : "";
-                LogFields fields = { .node = node, .message_id = message_id(s) };
+                LogFields fields = { .node = node, .message_id = message_id(s), .pod = s->pod };
 
                 if (s->verb == STEP_RECORD || s->verb == STEP_FORGET)
                         continue;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "app/reconcile.h"
-#include "app/files.h"
+#include "app/reconcile_internal.h"
 #include "app/requests.h"
+#include "app/theirs.h"
 #include "io/clock.h"
 #include "io/witness.h"
 
@@ -36,6 +36,8 @@ int reconcile_open(const Options *options, KubeletSettings *last_kubelet, Reconc
                 e = setup_kubelet(&r->config, &r->kubelet);
         if (e == 0)
                 e = as_the_last(r, last_kubelet);
+        if (e == 0)
+                e = kubelet_boot_id(r->config.kubelet_proc_dir, &r->boot);
         if (e == 0)
                 e = store_last_manifest_dir(r->config.state_dir, &last);
         if (e == 0)
@@ -89,6 +91,10 @@ static int make_wanted(const Options *options, Reconcile *r, const ApiSnapshot *
                 .n_awaited = api ? api->n_awaited : 0,
                 .decide = setup_decide(options, &r->config),
                 .local = &r->local,
+                .theirs = api ? &api->theirs : NULL,
+                .follow_api = r->config.follow_api,
+                .former = r->former,
+                .n_former = r->n_former,
                 .before = before,
         };
 
@@ -118,6 +124,51 @@ static int read_node(const Options *options, Reconcile *r, const ApiSnapshot *ap
         return e == 0 && !options->node_file ? api_lay_node(api, &r->config, &r->node, err) : e;
 }
 
+static void former_done(Reconcile *r) {
+        for (size_t i = 0; i < r->n_former; i++) {
+                free(r->former[i].namespace);
+                free(r->former[i].name);
+        }
+        free(r->former);
+        r->former = NULL;
+        r->n_former = 0;
+}
+
+/* The scan that has the names is over before they are. */
+static int add_former(Reconcile *r, const char *namespace, const char *name) {
+        FormerName *f = &r->former[r->n_former++];
+
+        *f = (FormerName){ strdup(namespace), strdup(name) };
+        return f->namespace && f->name ? 0 : -ENOMEM;
+}
+
+/* Those of the API server that stand and that it does not define any more. */
+static int list_former(Reconcile *r, const ApiSnapshot *api) {
+        const StoreSnapshot *s = &r->snapshot;
+
+        former_done(r);
+        r->former = calloc(s->n_written + 1, sizeof(*r->former));
+        if (!r->former)
+                return -ENOMEM;
+        for (size_t i = 0; api && i < s->n_written; i++) {
+                const PlanWritten *w = &s->written[i];
+
+                if (streq(w->origin, ORIGIN_API) &&
+                    !objects_find(&api->objects, OBJECT_DAEMONSET, w->namespace, w->name) &&
+                    add_former(r, w->namespace, w->name) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int look_at_theirs(Reconcile *r, const ApiSnapshot *api, Wanted *before) {
+        const TheirsFacts facts = {
+                .source = r->api.source, .snapshot = api, .node = &r->node.view, .node_known = r->node.known
+        };
+
+        return theirs_make(&facts, &r->wanted, before);
+}
+
 /* What the DaemonSets of the server use is known once they are, and so on: the cache may have all of it. */
 enum { CACHE_ROUNDS = 3 };
 
@@ -139,9 +190,13 @@ int reconcile_combine(const Options *options, Reconcile *r, Err *err) {
                 }
                 e = read_node(options, r, api, err);
                 if (e == 0)
+                        e = list_former(r, api);
+                if (e == 0)
                         e = make_wanted(options, r, api, &before);
                 if (e == 0 && api)
-                        e = api_follow(&r->api, &r->config, &r->wanted, &more);
+                        e = api_follow(&r->api, &r->config, &r->wanted, r->former, r->n_former, &more);
+                if (e == 0 && api)
+                        e = look_at_theirs(r, api, &before);
         }
         return e == -ENOMEM ? err_oom(err) : e;
 }
@@ -221,6 +276,11 @@ int reconcile_ask_witness(Reconcile *r) {
         }
         for (size_t i = 0; i < r->snapshot.n_tombstones; i++)
                 r->snapshot.tombstones[i].witness = ask(view, r->snapshot.tombstones[i].uid, nothing_runs);
+        for (size_t i = 0; i < r->snapshot.n_handovers; i++)
+                r->snapshot.handovers[i].witness = ask(view, r->snapshot.handovers[i].uid, nothing_runs);
+        for (size_t i = 0; i < r->wanted.n; i++)
+                r->wanted.items[i].theirs.witness = ask(view, str_or_empty(r->wanted.items[i].theirs.pod_uid),
+                                                        nothing_runs);
         store_see(r->store, &r->snapshot);
         return 0;
 }
@@ -233,6 +293,12 @@ bool reconcile_has_pod(const Reconcile *r, const char *uid) {
                         return true;
         for (size_t i = 0; i < r->snapshot.n_tombstones; i++)
                 if (streq(r->snapshot.tombstones[i].uid, uid))
+                        return true;
+        for (size_t i = 0; i < r->snapshot.n_handovers; i++)
+                if (streq(r->snapshot.handovers[i].uid, uid))
+                        return true;
+        for (size_t i = 0; i < r->wanted.n; i++)
+                if (streq(r->wanted.items[i].theirs.pod_uid, uid))
                         return true;
         return false;
 }
@@ -247,6 +313,9 @@ static int make_plan(const Options *options, const ReconcilePass *pass, Reconcil
                 .n_written = r->snapshot.n_written,
                 .tombstones = r->snapshot.tombstones,
                 .n_tombstones = r->snapshot.n_tombstones,
+                .handovers = r->snapshot.handovers,
+                .n_handovers = r->snapshot.n_handovers,
+                .boot = r->boot,
                 .local_read = r->local.read,
                 .local_complete = r->local.complete,
                 .complete_files = r->complete_files,
@@ -262,6 +331,7 @@ static int make_plan(const Options *options, const ReconcilePass *pass, Reconcil
         _cleanup_names_ Names targets = { 0 };
 
         api_facts(&r->api, &r->config, &r->kubelet, r->local.complete, &facts);
+        facts.api_synced &= !api_awaits_former(&r->api, r->former, r->n_former);
         r->kubelet_synced = facts.kubelet_synced;
         if (pass->now_files) {
                 free(r->held);
@@ -284,80 +354,6 @@ static void keep_sync(Reconcile *r) {
         source_api_keep_node(r->api.source);
 }
 
-/* Its file does not show it now, but was not read completely: calm rows say so. */
-static int note_stand_in(PlanRow *row) {
-        if (row->reason != REASON_Fits || *row->message)
-                return 0;
-        free(row->message);
-        row->message = strdup("its source was not read completely; the last good version counts");
-        row->reason = REASON_SourceIncomplete;
-        return row->message ? 0 : -ENOMEM;
-}
-
-/* The same of an object that it uses. */
-static int note_used_stand_ins(const Reconcile *r, const WantedItem *item, PlanRow *row) {
-        const Objects *objects = &r->local.objects;
-
-        for (size_t i = 0; i < item->rendered.n_uses && row->reason == REASON_Fits; i++) {
-                const RenderedUse *use = &item->rendered.uses[i];
-                const Object *o = objects_find(objects, use->kind, row->namespace, use->name);
-                _cleanup_buf_ Buf text = BUF_INIT;
-
-                if (!o || !r->local.stand_in || o < objects->objects || o >= objects->objects + objects->n_objects ||
-                    !r->local.stand_in[o - objects->objects])
-                        continue;
-                buf_printf(&text, "%s%s%s %s was not read completely; its last good version counts", row->message,
-                           *row->message ? "; " : "", object_kind_name(use->kind), use->name);
-                free(row->message);
-                row->message = buf_take(&text, NULL);
-                row->reason = REASON_SourceIncomplete;
-                if (!row->message)
-                        return -ENOMEM;
-        }
-        return 0;
-}
-
-/* What the server last said counts: calm rows say that it is not known to say so now. */
-static int note_stale_source(const Reconcile *r, const WantedItem *item, PlanRow *row) {
-        if (!item->from_api || !r->api_stale || row->reason != REASON_Fits || *row->message)
-                return 0;
-        free(row->message);
-        row->message = strdup(r->api_suspect ? "the API server's list lacks what it had; nothing is removed for now"
-                                             : "the API server cannot be asked; what it last said counts");
-        row->reason = r->api_suspect ? REASON_SuspectList : REASON_Stale;
-        return row->message ? 0 : -ENOMEM;
-}
-
-/* An invalid file whose last good version still runs: the row tells what is wrong, not that all is well. */
-static int report_invalid_twins(Reconcile *r) {
-        for (size_t i = 0; i < r->wanted.n && i < r->plan.n_rows; i++) {
-                const WantedItem *item = &r->wanted.items[i];
-                PlanRow *row = &r->plan.rows[i];
-                const Object *twin;
-                _cleanup_buf_ Buf message = BUF_INIT;
-                _cleanup_free_ char *why = NULL;
-
-                if (item->stand_in && !item->invalid_twin && note_stand_in(row) < 0)
-                        return -ENOMEM;
-                if (note_stale_source(r, item, row) < 0)
-                        return -ENOMEM;
-                if (!item->invalid_twin && note_used_stand_ins(r, item, row) < 0)
-                        return -ENOMEM;
-                if (!item->invalid_twin)
-                        continue;
-                twin = &r->local.objects.objects[item->twin];
-                why = object_error(&r->local.objects, twin);
-                buf_printf(&message, "%s; the last good version is kept", str_or_empty(why));
-                free(row->message);
-                row->message = buf_take(&message, NULL);
-                if (!why || !row->message)
-                        return -ENOMEM;
-                row->state = twin->reason == REASON_DefinedTwice ? STATE_REFUSED : STATE_INVALID;
-                row->reason = twin->reason;
-        }
-        return 0;
-}
-
 int reconcile_plan(const Options *options, const ReconcilePass *pass, Reconcile *r, Err *err) {
         int e;
 
@@ -368,7 +364,7 @@ int reconcile_plan(const Options *options, const ReconcilePass *pass, Reconcile 
         if (e == 0)
                 e = make_plan(options, pass, r);
         if (e == 0)
-                e = report_invalid_twins(r);
+                e = reconcile_note_rows(r);
         return e == -ENOMEM ? err_oom(err) : e;
 }
 
@@ -458,6 +454,8 @@ void reconcile_done(Reconcile *r) {
         free(r->ca_crt);
         free(r->ca_note);
         free(r->held);
+        former_done(r);
+        free(r->boot);
         kubelet_settings_done(&r->kubelet);
         config_done(&r->config);
         *r = (Reconcile){ 0 };

@@ -15,6 +15,7 @@ typedef struct Reconcile {
         Config config;
         KubeletSettings kubelet;
         char *manifest_dir, *volumes_dir;
+        char *boot;             /* the id of this boot, or NULL */
         char *ca_crt, *ca_note; /* for the pods; why there is none, or NULL */
         size_t ca_crt_len;
         Store *store;
@@ -33,6 +34,8 @@ typedef struct Reconcile {
         LocalSnapshot local;
         RenderOptions render;
         Wanted wanted;
+        FormerName *former; /* as the scan before the last reading had them; owned */
+        size_t n_former;
         const char **complete_files;
         size_t n_complete_files;
         Plan plan;

@@ -44,7 +44,40 @@ const Column status_columns[] = {
 
 const size_t n_status_columns = ARRAY_SIZE(status_columns);
 
-static int add_row(cJSON *rows, const PlanRow *row) {
+/* Who has it on this host now. */
+static const char *who_runs(const PlanRow *row) {
+        if (row->alive && row->state != STATE_HANDED_OVER)
+                return row->theirs_run ? "both" : "daemonlet";
+        return row->theirs_run ? "controller" : "nobody";
+}
+
+/* Where the DaemonSet controller may have a part in it. */
+static int add_controller(cJSON *item, const PlanRow *row, const PlanTheirs *t) {
+        static const char *const daemonsets[] = { [THEIRS_UNKNOWN] = "Unknown",
+                                                  [THEIRS_ABSENT] = "Absent",
+                                                  [THEIRS_FENCED] = "Fenced",
+                                                  [THEIRS_RUNS] = "Runs" };
+        static const char *const pods[] = {
+                [POD_NONE] = "", [POD_UNBOUND] = "Unbound", [POD_BOUND] = "Bound", [POD_READY] = "Ready"
+        };
+        cJSON *controller;
+
+        if (!t || (row->handover == HANDOVER_NONE && !*t->blind && t->daemonset != THEIRS_RUNS))
+                return 0;
+        controller = cJSON_CreateObject();
+        if (!json_add_string(controller, "daemonset", daemonsets[t->daemonset]) ||
+            !json_add_string(controller, "runs", who_runs(row)) ||
+            (row->theirs_pod && !json_add_string(controller, "pod", row->theirs_pod)) ||
+            (t->pod != POD_NONE && !json_add_string(controller, "podState", pods[t->pod])) ||
+            (*t->difference && !json_add_string(controller, "difference", t->difference)) ||
+            (*t->blind && !json_add_string(controller, "blind", t->blind))) {
+                cJSON_Delete(controller);
+                return -ENOMEM;
+        }
+        return json_add(item, "controller", controller) ? 0 : -ENOMEM;
+}
+
+static int add_row(cJSON *rows, const PlanRow *row, const PlanTheirs *theirs) {
         cJSON *item = cJSON_CreateObject();
 
         if (!json_add_string(item, "namespace", row->namespace) || !json_add_string(item, "name", row->name) ||
@@ -56,7 +89,8 @@ static int add_row(cJSON *rows, const PlanRow *row) {
             !json_add_string(item, "source", str_or_empty(row->origin)) ||
             !json_add_string(item, "message", str_or_empty(row->message)) ||
             (row->written_at > 0 && !json_add(item, "writtenAt", json_new_int(row->written_at))) ||
-            (row->held_since > 0 && !json_add(item, "heldSince", json_new_int(row->held_since)))) {
+            (row->held_since > 0 && !json_add(item, "heldSince", json_new_int(row->held_since))) ||
+            add_controller(item, row, theirs) < 0) {
                 cJSON_Delete(item);
                 return -ENOMEM;
         }
@@ -74,7 +108,7 @@ static int add_nameless(cJSON *rows, Reason reason, const char *file, const char
 
         buf_printf(&origin, ORIGIN_FILE "%s", file);
         row.origin = buf_text(&origin);
-        return message && !origin.failed ? add_row(rows, &row) : -ENOMEM;
+        return message && !origin.failed ? add_row(rows, &row, NULL) : -ENOMEM;
 }
 
 static int add_unreadable(cJSON *rows, const LocalSnapshot *local) {
@@ -107,7 +141,7 @@ cJSON *report_rows(const Reconcile *r) {
         int e = rows ? add_unreadable(rows, &r->local) : -ENOMEM;
 
         for (size_t i = 0; e == 0 && i < r->plan.n_rows; i++)
-                e = add_row(rows, &r->plan.rows[i]);
+                e = add_row(rows, &r->plan.rows[i], i < r->wanted.n ? r->wanted.wanted[i].theirs : NULL);
         return e < 0 ? NULL : TAKE_PTR(rows);
 }
 
@@ -132,6 +166,23 @@ const cJSON *report_find(const cJSON *rows, const char *namespace, const char *n
                 if (streq(json_string(row, "namespace"), namespace) && streq(json_string(row, "name"), name))
                         return row;
         return NULL;
+}
+
+void report_controller_line(const cJSON *row, Buf *out) {
+        static const char *const words[][2] = {
+                { "daemonlet", "the static pod" },
+                { "controller", "the controller's pod" },
+                { "both", "the static pod and the controller's" },
+                { "nobody", "nobody" },
+        };
+        const cJSON *c = json_get(row, "controller");
+        const char *message = str_or_empty(json_string(row, "message")), *blind = json_string(c, "blind");
+
+        for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+                if (streq(json_string(c, "runs"), words[i][0]))
+                        buf_printf(out, "runs now: %s%s%s", words[i][1], *message ? "; " : "", message);
+        if (out->len && blind && !strstr(message, blind))
+                buf_printf(out, "; %s", blind);
 }
 
 /* ---- ages ---- */
@@ -223,7 +274,8 @@ static bool add_counters(cJSON *status, const Ledger *l) {
                 uint64_t value;
         } counts[] = {
                 { "repairs", l->repairs },     { "quarantined", l->quarantined }, { "held", l->holds },
-                { "conflicts", l->conflicts }, { "restarts", l->restarts },
+                { "conflicts", l->conflicts }, { "restarts", l->restarts },       { "handovers", l->handovers },
+                { "takebacks", l->takebacks },
         };
         cJSON *counters = cJSON_CreateObject();
 

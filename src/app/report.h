@@ -49,5 +49,10 @@ int report_write(const char *runtime_dir, const char *text, size_t len, Err *err
 /* The report of an agent that is still there; *ret is NULL if there is none. 0 or -ENOMEM. */
 int report_read(const char *runtime_dir, cJSON **ret);
 
+/* Who runs it now, who will, and what is waited for: one line; nothing where the DaemonSet controller has no part in
+ * it.
+ */
+void report_controller_line(const cJSON *row, Buf *out);
+
 /* The row of a DaemonSet, or NULL. */
 const cJSON *report_find(const cJSON *rows, const char *namespace, const char *name);

@@ -105,7 +105,7 @@ int volumes_write(Materialise *m, const VolumesFacts *facts, Plan *plan, Err *er
         for (size_t i = 0; i < facts->wanted->n; i++) {
                 const PlanWanted *w = &facts->wanted->wanted[i];
 
-                if (w->wish != WISH_PRESENT || !w->rendered ||
+                if (w->wish != WISH_PRESENT || !w->rendered || facts->wanted->items[i].away ||
                     (facts->only_file && !is_of_pod(w->namespace, w->name, facts->only_file)))
                         continue;
                 if (write_all_of(m, facts, i, plan, &failed, err) < 0)
@@ -173,7 +173,7 @@ static bool is_used(const Sweep *s, const char *file, const char *input, const c
         for (size_t i = 0; i < s->wanted->n; i++) {
                 const Rendered *r = s->wanted->wanted[i].rendered;
 
-                for (size_t k = 0; r && k < r->n_volumes; k++)
+                for (size_t k = 0; r && !s->wanted->items[i].away && k < r->n_volumes; k++)
                         if (strncmp(r->volumes[k].dir, dir, len) == 0 && r->volumes[k].dir[len] == '/')
                                 return true;
         }

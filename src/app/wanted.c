@@ -54,7 +54,9 @@ static void hash_options(const RenderOptions *o, char ret[static HASH_HEX + 1]) 
 
 /* The server's objects are made anew, the local ones are not. */
 static bool is_of_same_object(const WantedItem *a, const WantedItem *b) {
-        return a->from_api ? *a->digest && streq(a->digest, b->digest) : a->object == b->object;
+        if (a->from_api || a->followed)
+                return *a->digest && streq(a->digest, b->digest);
+        return a->object == b->object;
 }
 
 /* Both are mostly in the same order. */
@@ -138,17 +140,21 @@ static int want_unusable(const Maker *m, const Object *o, PlanWanted *w, WantedI
         return 0;
 }
 
-Reason wanted_api_refusal(const Object *o, bool fence_broken, const char **ret_message) {
-        const PodScheduling *s = &o->scheduling;
-        bool fenced = false;
+bool wanted_is_fenced(const Object *daemonset) {
+        const PodScheduling *s = &daemonset->scheduling;
 
         for (size_t i = 0; i < s->n_node_selector; i++)
-                fenced |= streq(s->node_selector[i].key, FENCE_LABEL) && !*s->node_selector[i].value;
+                if (streq(s->node_selector[i].key, FENCE_LABEL) && !*s->node_selector[i].value)
+                        return true;
+        return false;
+}
+
+Reason wanted_api_refusal(const Object *o, bool fence_broken, const char **ret_message) {
         if (!streq(o->mode, "static")) {
                 *ret_message = "its label " MODE_LABEL " must be \"static\"";
                 return REASON_UnknownMode;
         }
-        if (!fenced) {
+        if (!wanted_is_fenced(o)) {
                 *ret_message =
                         "the DaemonSet controller runs it too; add to spec.template.spec.nodeSelector: " FENCE_LABEL
                         ": \"\"";
@@ -161,6 +167,46 @@ Reason wanted_api_refusal(const Object *o, bool fence_broken, const char **ret_m
                 return REASON_FenceBroken;
         }
         return REASON_None;
+}
+
+/* It lost its opt-in, and perhaps its fence: what stands is kept as it is until that is certain. */
+static int want_former(PlanWanted *w) {
+        w->wish = WISH_KEEP;
+        w->state = STATE_REFUSED;
+        w->reason = REASON_HandingOver;
+        w->message = "it lost its opt-in, the label " MODE_LABEL;
+        return 0;
+}
+
+static const Object *find_theirs(const Maker *m, const char *namespace, const char *name) {
+        const Objects *theirs = m->facts->theirs;
+
+        return theirs ? objects_find(theirs, OBJECT_DAEMONSET, namespace, name) : NULL;
+}
+
+/* The template in the API server in the place of the file's, where it can run here. 1: so it is; 0 or -ENOMEM. */
+static int want_followed(Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
+        const Object *theirs = find_theirs(m, o->namespace, o->name);
+        WantedItem followed = *item;
+        PlanWanted wish = *w;
+        int r;
+
+        if (!theirs || wanted_is_fenced(theirs))
+                return 0;
+        followed.object = theirs;
+        followed.followed = o;
+        memcpy(followed.digest, theirs->digest, sizeof(theirs->digest));
+        r = want_usable(m, theirs, &wish, &followed);
+        if (r < 0 || wish.wish != WISH_PRESENT) {
+                rendered_done(&followed.rendered);
+                free(followed.message);
+                return r;
+        }
+        wish.rendered = &item->rendered;
+        wish.only_new = true;
+        *item = followed;
+        *w = wish;
+        return 1;
 }
 
 static int want_one(Maker *m, const Object *o, PlanWanted *w, WantedItem *item) {
@@ -184,8 +230,16 @@ static int want_one(Maker *m, const Object *o, PlanWanted *w, WantedItem *item) 
                 w->message = "the Node was deleted from the API server";
                 return 0;
         }
+        if (item->former)
+                return want_former(w);
         if (o->reason != REASON_None)
                 return want_unusable(m, o, w, item);
+        if (m->facts->follow_api && !item->from_api && m->facts->node_known) {
+                int r = want_followed(m, o, w, item);
+
+                if (r != 0)
+                        return r < 0 ? r : 0;
+        }
         refusal = item->from_api ? wanted_api_refusal(o, m->facts->fence_broken, &w->message) : REASON_None;
         if (refusal == REASON_None)
                 return want_usable(m, o, w, item);
@@ -270,10 +324,28 @@ static size_t choose(const LocalSnapshot *local, Candidate *candidates, WantedIt
         return n_items;
 }
 
+/* Behind the others. */
+static size_t add_former(const WantedFacts *f, WantedItem *items, size_t n) {
+        size_t n_defined = n;
+
+        for (size_t i = 0; f->theirs && i < f->n_former; i++) {
+                const Object *o = objects_find(f->theirs, OBJECT_DAEMONSET, f->former[i].namespace, f->former[i].name);
+                bool defined = false;
+
+                for (size_t k = 0; o && k < n_defined; k++)
+                        defined |= compare_names(items[k].object, o) == 0;
+                if (!o || defined || wanted_is_fenced(o))
+                        continue;
+                items[n] = (WantedItem){ .object = o, .from_api = true, .former = true };
+                memcpy(items[n++].digest, o->digest, sizeof(o->digest));
+        }
+        return n;
+}
+
 int wanted_make(const WantedFacts *facts, Wanted *ret) {
         const Objects *objects = &facts->local->objects;
         Maker maker = { .facts = facts, .objects = objects, .render = facts->render };
-        size_t max = objects->n_objects + (objects->over ? objects->over->n_objects : 0) + 1;
+        size_t max = objects->n_objects + (objects->over ? objects->over->n_objects : 0) + facts->n_former + 1;
         _cleanup_free_ Candidate *candidates = calloc(max, sizeof(*candidates));
         _cleanup_wanted_ Wanted w = {
                 .wanted = calloc(max, sizeof(*w.wanted)),
@@ -286,7 +358,7 @@ int wanted_make(const WantedFacts *facts, Wanted *ret) {
         hash_options(&maker.render, w.options);
         if (facts->before && streq(facts->before->options, w.options))
                 maker.before = facts->before;
-        w.n = choose(facts->local, candidates, w.items);
+        w.n = add_former(facts, w.items, choose(facts->local, candidates, w.items));
         for (size_t i = 0; i < w.n; i++)
                 if (want_one(&maker, w.items[i].object, &w.wanted[i], &w.items[i]) < 0)
                         return -ENOMEM;
@@ -299,6 +371,9 @@ void wanted_done(Wanted *w) {
         for (size_t i = 0; w->items && i < w->n; i++) {
                 rendered_done(&w->items[i].rendered);
                 free(w->items[i].message);
+                free(w->items[i].unfit);
+                free(w->items[i].difference);
+                free(w->items[i].blind);
                 free(w->items[i].origin);
         }
         free(w->items);

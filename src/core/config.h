@@ -14,6 +14,7 @@
 
 typedef enum HoldOffline { HOLD_OFFLINE_AUTO, HOLD_OFFLINE_ALWAYS, HOLD_OFFLINE_NO } HoldOffline;
 typedef enum OnDeleted { ON_DELETED_KEEP, ON_DELETED_REMOVE } OnDeleted;
+typedef enum OnApiDeleted { ON_API_DELETED_RUN, ON_API_DELETED_STOP } OnApiDeleted;
 typedef enum ApiProxy { API_PROXY_NONE, API_PROXY_ENVIRONMENT } ApiProxy;
 typedef enum SecretEnv { SECRET_ENV_REFUSE, SECRET_ENV_INLINE } SecretEnv;
 
@@ -29,6 +30,8 @@ typedef struct Config {
         char *kubelet_root_dir, *kubelet_proc_dir, *kubelet_cgroup_dir;
         char *manifest_dir; /* NULL = auto */
         char *daemonsets_dir;
+        OnApiDeleted on_api_deleted;
+        bool follow_api;
         char *api_kubeconfig; /* NULL = auto, "none" = no API server */
         char *api_namespaces; /* "a,b", without blanks; never empty */
         bool api_tokens;

@@ -171,6 +171,29 @@ const ConfigItem config_items[] = {
                         "the directory nor a file in it may be writable by group or others.",
         },
         {
+                .section = "daemonsets",
+                .key = "on_api_deleted",
+                .type = CONFIG_WORD,
+                .offset = offsetof(Config, on_api_deleted),
+                .fallback = "run",
+                .words = "run stop",
+                .help = "What happens when a local DaemonSet that was handed over to the DaemonSet controller is deleted "
+                        "in the API server while its file stands: run takes it back, so that it runs here again, stop "
+                        "leaves it stopped until it is applied again or its file is removed.",
+        },
+        {
+                .section = "daemonsets",
+                .key = "follow_api",
+                .type = CONFIG_BOOL,
+                .offset = offsetof(Config, follow_api),
+                .fallback = "no",
+                .help = "Which template a local DaemonSet that is in the API server as well has when it runs here without "
+                        "the DaemonSet controller, after a reboot that the API server does not answer. With no it is "
+                        "the file's. With yes it is the one that the API server had last, if that can be a static pod; "
+                        "whoever may change that DaemonSet then decides what runs as a static pod, which meets no "
+                        "admission.",
+        },
+        {
                 .section = "api",
                 .key = "kubeconfig",
                 .type = CONFIG_PATH,

@@ -42,6 +42,7 @@ static LedgerEntry *get(Ledger *l, const char *file, int64_t now) {
                 .unwanted_since = -1,
                 .absent_since = -1,
                 .gone_since = -1,
+                .missing_since = -1,
                 .window = now,
                 .needed = now,
                 .repaired = now,
@@ -74,6 +75,7 @@ int ledger_memory(Ledger *l, int64_t now, const PlanMemory **ret, size_t *ret_n)
                                           .absent_for = e->absent_since < 0 ? 0 : now - e->absent_since,
                                           .retries = e->retries,
                                           .gone_for = e->gone_since < 0 ? 0 : now - e->gone_since,
+                                          .missing_for = e->missing_since < 0 ? 0 : now - e->missing_since,
                                           .held_since = e->held_since };
         }
         free(l->memory);
@@ -118,6 +120,8 @@ static int learn_steps(Ledger *l, const Plan *plan, int64_t now) {
                 if (s->failure)
                         continue;
                 l->restarts += s->verb == STEP_WITHDRAW;
+                l->handovers += s->verb == STEP_HAND_OVER;
+                l->takebacks += s->back;
                 if (!is_repair(s))
                         continue;
                 e = get(l, repaired_file(s, file), now);
@@ -142,6 +146,7 @@ static void learn_absence(LedgerEntry *e, const PlanRow *row, int64_t now) {
         /* As the plan had it, whatever is shown. */
         e->told_absent = row->absent_for >= 0 && (row->absent_for >= PLAN_ABSENT || e->retries > 0);
         e->gone_since = !row->gone ? -1 : e->gone_since < 0 ? now : e->gone_since;
+        e->missing_since = !row->missing ? -1 : e->missing_since < 0 ? now : e->missing_since;
 }
 
 static int learn_row(Ledger *l, const PlanRow *row, int64_t now) {
@@ -153,7 +158,8 @@ static int learn_row(Ledger *l, const PlanRow *row, int64_t now) {
         if (manifest_file_name(row->namespace, row->name, file) < 0)
                 return 0;
         e = find(l, file);
-        if (!e && (row->delayed || row->damped || row->absent_for >= 0 || row->gone || held || conflict)) {
+        if (!e &&
+            (row->delayed || row->damped || row->absent_for >= 0 || row->gone || row->missing || held || conflict)) {
                 e = get(l, file, now);
                 if (!e)
                         return -ENOMEM;
@@ -201,11 +207,11 @@ static void forget(Ledger *l, int64_t now) {
                         e->unwanted_since = -1;
                 if (!e->seen) {
                         e->held_since = 0;
-                        e->absent_since = e->gone_since = -1;
+                        e->absent_since = e->gone_since = e->missing_since = -1;
                         e->retries = 0;
                 }
-                if (e->unwanted_since < 0 && e->absent_since < 0 && e->gone_since < 0 && e->retries == 0 && !e->held &&
-                    !e->conflict && now - e->needed >= LEDGER_FIGHT_WINDOW)
+                if (e->unwanted_since < 0 && e->absent_since < 0 && e->gone_since < 0 && e->missing_since < 0 &&
+                    e->retries == 0 && !e->held && !e->conflict && now - e->needed >= LEDGER_FIGHT_WINDOW)
                         free(e->file);
                 else
                         l->entries[kept++] = *e;

@@ -33,6 +33,7 @@ typedef struct LedgerEntry {
         int64_t absent_since;              /* it has had no pod since; -1: it has one, or none is expected */
         unsigned retries;                  /* writings since its pod was last seen */
         int64_t gone_since;                /* the pod of what was withdrawn is gone since; -1 */
+        int64_t missing_since;             /* what it was handed over to is missing since; -1 */
 } LedgerEntry;
 
 typedef struct Ledger {
@@ -42,8 +43,9 @@ typedef struct Ledger {
         size_t n_unsettled;          /* rows of the last plan that will change without an event */
         int64_t look_at, look_pause; /* when to look at them; -1: there are none */
         /* Counters since the start: manifests put right, files moved out, DaemonSets that became held or in conflict,
-         * manifests withdrawn to start their pods again. */
-        uint64_t repairs, quarantined, holds, conflicts, restarts;
+         * manifests withdrawn to start their pods again, handed over to the DaemonSet controller, taken back from it.
+         */
+        uint64_t repairs, quarantined, holds, conflicts, restarts, handovers, takebacks;
 } Ledger;
 
 /* An empty ledger is all zero, but for look_at. */

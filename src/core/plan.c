@@ -14,10 +14,10 @@ const char *state_name(State s) {
 
 const char *step_verb_name(StepVerb v) {
         static const char *const names[] = {
-                [STEP_SWEEP] = "sweep",       [STEP_QUARANTINE] = "quarantine", [STEP_REMOVE] = "remove",
-                [STEP_WITHDRAW] = "withdraw", [STEP_FORGET] = "forget",         [STEP_RECORD] = "record",
-                [STEP_RESTORE] = "restore",   [STEP_REPLACE] = "replace",       [STEP_CREATE] = "create",
-                [STEP_TOUCH] = "touch",
+                [STEP_SWEEP] = "sweep",   [STEP_QUARANTINE] = "quarantine", [STEP_HAND_OVER] = "hand-over",
+                [STEP_REMOVE] = "remove", [STEP_WITHDRAW] = "withdraw",     [STEP_FORGET] = "forget",
+                [STEP_RECORD] = "record", [STEP_RESTORE] = "restore",       [STEP_REPLACE] = "replace",
+                [STEP_CREATE] = "create", [STEP_TOUCH] = "touch",
         };
 
         return names[v];
@@ -36,8 +36,8 @@ const char *step_effect_name(StepEffect e) {
 
 int plan_make(const PlanFacts *facts, Plan *ret) {
         static int (*const passes[])(Planner * p) = {
-                planner_join,     planner_classify, planner_decide, planner_ports,
-                planner_restarts, planner_steps,    planner_rows,
+                planner_join,     planner_classify, planner_handover, planner_decide,   planner_ports,
+                planner_restarts, planner_steps,    planner_rows,     planner_remember,
         };
         _cleanup_(planner_done) Planner p = { .facts = facts };
 
@@ -88,5 +88,6 @@ void plan_done(Plan *p) {
         }
         free(p->steps);
         free(p->rows);
+        free(p->handovers);
         *p = (Plan){ 0 };
 }

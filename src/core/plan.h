@@ -4,6 +4,7 @@
  * times, witness and API facts are parameters. Applying a plan and planning again gives no steps. */
 #pragma once
 
+#include "core/handover.h"
 #include "core/manifest.h"
 #include "core/reason.h"
 #include "core/render.h"
@@ -37,6 +38,22 @@ typedef enum PlanWish {
 #define ORIGIN_FILE "file:"
 #define ORIGIN_API "api"
 
+typedef enum Witness { WITNESS_UNKNOWN, WITNESS_RUNNING, WITNESS_TERMINATING, WITNESS_GONE } Witness;
+
+/* What the API server knows of a DaemonSet that the DaemonSet controller may run as well (core/handover.h). All
+ * pointers borrowed; "" where there is nothing to say. */
+typedef struct PlanTheirs {
+        TheirDaemonSet daemonset;
+        bool awaited, pods_known;
+        TheirPod pod;
+        const char *pod_name, *pod_uid; /* "" for POD_NONE */
+        Witness witness;                /* of that pod */
+        HandoffMode mode;
+        const char *unfit;      /* why the controller should have no pod here, by the template in the API server */
+        const char *blind;      /* what cannot be seen of it, and why */
+        const char *difference; /* in what the template in the API server is another one than ours */
+} PlanTheirs;
+
 /* One DaemonSet that some source defines. All pointers borrowed. */
 typedef struct PlanWanted {
         const char *namespace, *name;
@@ -46,11 +63,11 @@ typedef struct PlanWanted {
         const char *message;
         bool on_delete;    /* updateStrategy OnDelete: what stands is changed only when somebody removes it */
         bool by_live_node; /* WISH_ABSENT because of what the live Node says: it must have settled (PlanFacts.settle) */
+        bool only_new;     /* WISH_PRESENT: what stands is kept, whatever was rendered; for what is to be created */
         const char *origin;       /* ORIGIN_FILE "<name>" or ORIGIN_API */
         const Rendered *rendered; /* WISH_PRESENT only */
+        const PlanTheirs *theirs; /* NULL: nobody else runs it */
 } PlanWanted;
-
-typedef enum Witness { WITNESS_UNKNOWN, WITNESS_RUNNING, WITNESS_TERMINATING, WITNESS_GONE } Witness;
 
 typedef enum EntryKind { ENTRY_REGULAR, ENTRY_LINK, ENTRY_DIRECTORY, ENTRY_OTHER } EntryKind;
 
@@ -87,6 +104,15 @@ typedef struct PlanTombstone {
         Witness witness;
 } PlanTombstone;
 
+/* A DaemonSet that was handed over to the controller. */
+typedef struct PlanHandover {
+        const char *namespace, *name;
+        const char *pod, *uid; /* the controller's last pod here; "" where none was seen */
+        const char *boot;      /* the boot in which it was so */
+        bool stopped;          /* then it was deleted in the API server, and so it runs nowhere */
+        Witness witness;       /* of that pod; a fact only */
+} PlanHandover;
+
 /* What a running agent remembers of one manifest file from pass to pass (core/ledger); nothing for a single pass. */
 typedef struct PlanMemory {
         const char *file;
@@ -97,6 +123,7 @@ typedef struct PlanMemory {
         unsigned retries;     /* how often it was written again because of that since its pod was last seen */
         int64_t gone_for;     /* milliseconds since the pod of what was withdrawn was first seen gone; or 0 */
         int64_t held_since;   /* seconds, realtime: it is held since; 0: it was not */
+        int64_t missing_for;  /* milliseconds for which theirs, or word of it, is missing (PlanRow.missing); or 0 */
 } PlanMemory;
 
 enum {                                  /* milliseconds */
@@ -119,6 +146,11 @@ typedef struct PlanFacts {
         size_t n_written;
         const PlanTombstone *tombstones;
         size_t n_tombstones;
+        const PlanHandover *handovers; /* by namespace and name */
+        size_t n_handovers;
+        const char *boot;                  /* the present one, to compare; NULL: not known */
+        bool server_away;                  /* the API server cannot be asked */
+        bool stop_if_deleted;              /* [daemonsets] on_api_deleted = stop */
         bool local_read;                   /* daemonsets.d itself was read */
         const char *const *complete_files; /* names of the local files that were read completely */
         size_t n_complete_files;
@@ -145,6 +177,7 @@ typedef struct PlanFacts {
 typedef enum StepVerb {                  /* in the order of a plan */
                         STEP_SWEEP,      /* unlink our own temporary file that an interrupted write left */
                         STEP_QUARANTINE, /* move the entry out of the directory */
+                        STEP_HAND_OVER,  /* the same as STEP_REMOVE, for a pod of the DaemonSet controller */
                         STEP_REMOVE,     /* unlink the manifest, forget it, leave a tombstone of its pod */
                         STEP_WITHDRAW,   /* unlink the manifest, to be restored when its pod is gone; leaves a tombstone
                                           */
@@ -170,6 +203,8 @@ typedef struct PlanStep {
         bool save_copy;  /* RESTORE, REPLACE: what stands is damage or somebody's edit: copy it to quarantine first */
         bool move_first; /* a directory stands there: it must be moved away before the write */
         bool again;      /* RESTORE of what was withdrawn, TOUCH of what a copy stood beside: no repair of its own */
+        bool back;       /* CREATE, RESTORE: of what was handed over */
+        const char *pod; /* HAND_OVER, and where back: the controller's; borrowed; else NULL */
         char *namespace, *name; /* "" where nothing tells it (SWEEP, QUARANTINE) */
         const char *origin;     /* for state; borrowed; NULL: unknown */
         StepEffect effect;
@@ -197,7 +232,11 @@ typedef struct PlanRow {
         int64_t absent_for; /* milliseconds without a pod, though the kubelet should run one; -1: that is not so */
         bool gone;          /* the pod of what was withdrawn is gone; it is restored after PLAN_GONE */
         bool unsettled;     /* the witness will tell something new soon */
-        int64_t written_at; /* what stands: seconds, realtime; 0: nothing stands, or not known */
+        Handover handover;
+        bool theirs_run;        /* the DaemonSet controller's pod runs here, */
+        const char *theirs_pod; /* which is this, or was the last one; borrowed from the facts; NULL: none is known */
+        bool missing;           /* what it was handed over to is missing, or the server's answer */
+        int64_t written_at;     /* what stands: seconds, realtime; 0: nothing stands, or not known */
 } PlanRow;
 
 typedef struct Plan {
@@ -205,6 +244,8 @@ typedef struct Plan {
         size_t n_steps, cap_steps;
         PlanRow *rows; /* wanted ones in their order, then the others by name */
         size_t n_rows, cap_rows;
+        PlanHandover *handovers; /* what is to be remembered, before a step is carried out; by name; borrowed strings */
+        size_t n_handovers, cap_handovers;
 } Plan;
 
 /* 0 or -ENOMEM. */

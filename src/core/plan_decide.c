@@ -146,7 +146,9 @@ static void hold(const Planner *p, PlanItem *it) {
 static void change(const Planner *p, PlanItem *it) {
         const PlanMemory *m = memory_of(p->facts, it->file);
 
-        if (must_wait(p, it)) {
+        if (it->wanted->only_new && (item_stands(it) || item_has_last(it)))
+                stay(it);
+        else if (must_wait(p, it)) {
                 buf_printf(item_note(it), "new revision %s is pending", it->wanted->rendered->revision);
                 hold(p, it);
         } else if (it->wanted->on_delete && it->stands != STANDS_NOTHING && !p->facts->rerender &&
@@ -234,6 +236,39 @@ static void remove_it(const Planner *p, PlanItem *it) {
         else if (it->written)
                 set_step(it, STEP_FORGET);
 }
+
+/* ---- the DaemonSet controller's ---- */
+
+static void leave(const Planner *p, PlanItem *it) {
+        bool stopped = it->handover == HANDOVER_STOPPED, back = streq(it->wanted->origin, ORIGIN_API);
+
+        if (it->stands == STANDS_UNREADABLE)
+                return;
+        if (item_is_held(p, it)) {
+                hold(p, it);
+                return;
+        }
+        it->quarantine = it->stands == STANDS_DAMAGED;
+        if (item_stands(it))
+                set_step(it, STEP_HAND_OVER);
+        else if (it->written)
+                set_step(it, STEP_FORGET);
+        item_report(it, STATE_HANDED_OVER,
+                    stopped ? REASON_DeletedInApi
+                    : back  ? REASON_HandedBack
+                            : REASON_HandedOver);
+}
+
+/* Nothing of ours stands. */
+static void await_theirs(PlanItem *it) {
+        if (it->stands == STANDS_UNREADABLE)
+                return;
+        it->quarantine = it->stands == STANDS_DAMAGED;
+        item_report(it, STATE_WAITING,
+                    it->handover == HANDOVER_ENDING ? REASON_ControllerEnding : REASON_ControllerAwaited);
+}
+
+/* ---- not defined ---- */
 
 static bool file_is_complete(const PlanFacts *f, const char *file) {
         for (size_t i = 0; i < f->n_complete_files; i++)
@@ -333,8 +368,10 @@ static void damp(const Planner *p, PlanItem *it) {
 PlanWish item_wish(const PlanItem *it) {
         const PlanWanted *w = it->wanted;
 
-        if (!w)
+        if (!w || item_is_away(it))
                 return WISH_ABSENT;
+        if (item_awaits_theirs(it))
+                return WISH_KEEP;
         /* Nothing can be written without bytes or a valid file name. */
         if (w->wish == WISH_PRESENT && (!w->rendered || !w->rendered->bytes || !manifest_name_is_ours(it->file)))
                 return WISH_KEEP;
@@ -353,6 +390,10 @@ int planner_decide(Planner *p) {
                         decide_conflict(p, it, wish);
                 else if (!it->wanted)
                         decide_undefined(p, it);
+                else if (item_is_away(it))
+                        leave(p, it);
+                else if (item_awaits_theirs(it))
+                        await_theirs(it);
                 else if (wish == WISH_PRESENT)
                         decide_present(p, it);
                 else if (wish == WISH_KEEP)

@@ -48,8 +48,13 @@ typedef struct PlanItem {
         bool absent;        /* the kubelet should run its pod, and there is none, */
         int64_t absent_for; /* for so many milliseconds */
         bool stale;         /* kept although the present renderer writes something else */
-        bool in_shadow;     /* it is wanted, but what stands is the server's: `wanted` is NULL meanwhile */
-        bool override;      /* state and reason below are reported, not the wish's */
+        Handover handover;
+        bool host_ports;            /* ours has some; */
+        bool theirs_run;            /* theirs runs here; looked at where the controller may have a part in it */
+        bool missing;               /* what it was handed over to is missing, or word of it */
+        const PlanHandover *record; /* of its last hand-over; or NULL */
+        bool in_shadow;             /* it is wanted, but what stands is the server's: `wanted` is NULL meanwhile */
+        bool override;              /* state and reason below are reported, not the wish's */
         State state;
         Reason reason;
         Buf note;           /* what to say besides the steps */
@@ -118,6 +123,23 @@ static inline bool item_writes_new(const PlanItem *it) {
         return it->has_step && (it->verb == STEP_CREATE || it->verb == STEP_REPLACE);
 }
 
+/* ---- plan_handover.c: what the DaemonSet controller runs ---- */
+
+/* Decides for each item who runs it. */
+int planner_handover(Planner *p);
+/* Ours does not run, as theirs does. */
+bool item_is_away(const PlanItem *it);
+/* Nothing of ours is written before something is known of theirs. */
+bool item_awaits_theirs(const PlanItem *it);
+/* It comes back with this plan. */
+bool item_is_back(const PlanItem *it);
+/* The controller's pod, or the last one; NULL: none is known. */
+const char *item_theirs_pod(const PlanItem *it);
+/* What to say about it; nothing where nobody else has a part in it. */
+void item_handover_words(const PlanFacts *f, const PlanItem *it, Buf *out);
+/* What must be remembered of all of them. */
+int planner_remember(Planner *p);
+
 /* ---- plan_decide.c: what becomes of each ---- */
 
 int planner_decide(Planner *p);
@@ -130,6 +152,12 @@ void item_stay_as(PlanItem *it, State state, Reason reason);
 
 /* Reports this, not what the wish says. */
 void item_report(PlanItem *it, State state, Reason reason);
+
+/* Parses what stands if nothing changes into `lingers`; nothing is parsed twice. */
+int item_read_lingering(PlanItem *it);
+
+/* Whether a manifest of ours stands after the plan. */
+bool item_will_stand(const PlanItem *it);
 
 /* Whether a change or removal must wait: the kubelet would run the old pod and the new one beside each other. */
 bool item_is_held(const Planner *p, const PlanItem *it);

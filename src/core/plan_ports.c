@@ -72,8 +72,7 @@ static const Claim *find(const Ports *p, const PlanItem *it, const HostPort *por
 
 /* ---- what stands ---- */
 
-/* Parses what stands if nothing changes, for its ports; nothing is parsed twice. */
-static int read_lingering(PlanItem *it) {
+int item_read_lingering(PlanItem *it) {
         size_t len = 0;
         const char *bytes = item_staying(it, &len);
         int r;
@@ -120,7 +119,7 @@ static int claim_leaving(Ports *p, PlanItem *it) {
                 return 0;
         if (it->seen)
                 return claim_read(p, it, it->seen, CLAIM_LEAVING);
-        r = read_lingering(it);
+        r = item_read_lingering(it);
         return r < 0 ? r : claim_read(p, it, it->lingers, it->stands == STANDS_LAST ? kind : CLAIM_LEAVING);
 }
 
@@ -140,10 +139,19 @@ static int claim_bystander(Ports *p, PlanItem *it) {
 
         if (!it->namespace)
                 return 0;
-        if (has_verb(it, STEP_REMOVE) || has_verb(it, STEP_FORGET))
+        if (has_verb(it, STEP_HAND_OVER) || has_verb(it, STEP_REMOVE) || has_verb(it, STEP_FORGET))
                 return claim_leaving(p, it);
-        r = read_lingering(it);
+        r = item_read_lingering(it);
         return r < 0 ? r : claim_read(p, it, it->lingers, item_wish(it) == WISH_ABSENT ? CLAIM_HELD : CLAIM_STAYS);
+}
+
+/* The controller's pod has them, or will. */
+static int claim_theirs(Ports *p, PlanItem *it) {
+        const Rendered *r = it->wanted ? it->wanted->rendered : NULL;
+
+        if (!r || (it->handover != HANDOVER_AWAY && !item_awaits_theirs(it)))
+                return 0;
+        return claim_for(p, it, r->ports, r->n_ports, CLAIM_STAYS);
 }
 
 static int claim_tombstones(Ports *p, const PlanFacts *f) {
@@ -188,7 +196,7 @@ static int rank(Ports *p, PlanItem *it) {
         }
         if (!item_writes_new(it) && !it->override)
                 return 0;
-        error = read_lingering(it);
+        error = item_read_lingering(it);
         if (error < 0)
                 return error;
         for (size_t i = 0; i < r->n_ports; i++)
@@ -378,8 +386,11 @@ int planner_ports(Planner *p) {
                         /* Without ports there is nothing to win, but old ones may be given up. */
                         if (it->wanted->rendered->n_ports || (written && (item_writes_new(it) || it->override)))
                                 contenders[n++] = it;
-                } else if (written)
+                } else if (written) {
                         r = claim_bystander(&ports, it);
+                        if (r >= 0)
+                                r = claim_theirs(&ports, it);
+                }
         }
         if (r >= 0 && written)
                 r = claim_tombstones(&ports, p->facts);

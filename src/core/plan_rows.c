@@ -9,11 +9,11 @@ static bool is_restored(const PlanItem *it) {
         return it->has_step && it->verb == STEP_RESTORE;
 }
 
-/* Whether a manifest of ours stands after the plan. */
-static bool will_stand(const PlanItem *it) {
+bool item_will_stand(const PlanItem *it) {
         if (is_restored(it) || item_writes_new(it))
                 return true;
-        return item_stands(it) && !(it->has_step && (it->verb == STEP_REMOVE || it->verb == STEP_WITHDRAW));
+        return item_stands(it) &&
+               !(it->has_step && (it->verb == STEP_REMOVE || it->verb == STEP_HAND_OVER || it->verb == STEP_WITHDRAW));
 }
 
 /* What the witness says of a standing manifest. It knows the pod of the last bytes; other bytes were written just now,
@@ -41,7 +41,7 @@ static bool is_ended_now(const PlanItem *it) {
 
 static void fill_state(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
         const PlanWanted *w = it->wanted;
-        bool stands = will_stand(it) || it->stands == STANDS_UNREADABLE;
+        bool stands = item_will_stand(it) || it->stands == STANDS_UNREADABLE;
 
         row->reason = it->stale ? REASON_StaleRender : w ? w->reason : it->reason;
         if (it->override) {
@@ -53,6 +53,8 @@ static void fill_state(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
                 row->state = standing_state(it);
         else
                 row->state = w->state;
+        if (row->reason == REASON_Fits && it->handover == HANDOVER_WAITS)
+                row->reason = REASON_HandingOver;
         if (row->state == STATE_NOT_HERE && !stands && (item_is_ending(f, it) || is_ended_now(it)))
                 row->state = STATE_TERMINATING;
 }
@@ -73,13 +75,18 @@ static void fill_memory(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
         row->damped = it->damped;
         row->absent_for = it->absent ? it->absent_for : -1;
         row->gone = it->gone;
+        row->handover = it->handover;
+        row->missing = it->missing;
+        row->theirs_run = it->theirs_run;
+        row->theirs_pod = item_theirs_pod(it);
         row->alive = it->stands == STANDS_LAST && is_seen(it->written->witness);
         /* Where nothing stands an earlier pod is what holds it, and that one may end of itself. */
         row->unsettled = row->state == STATE_STARTING || row->state == STATE_TERMINATING ||
-                         row->reason == REASON_WaitingForPort || is_learnt(it) || (it->pending && !will_stand(it));
+                         row->reason == REASON_WaitingForPort || it->missing || item_awaits_theirs(it) ||
+                         is_learnt(it) || (it->pending && !item_will_stand(it));
         if (is_restored(it) || item_writes_new(it))
                 row->written_at = f->now;
-        else if (will_stand(it))
+        else if (item_will_stand(it))
                 row->written_at = it->entry->modified;
 }
 
@@ -97,7 +104,7 @@ static const char *revision_after(const PlanItem *it) {
                 return str_or_empty(it->last->revision);
         if (item_writes_new(it))
                 return it->wanted->rendered->revision;
-        return will_stand(it) ? it->revision : "";
+        return item_will_stand(it) ? it->revision : "";
 }
 
 static void add_part(Buf *b, const char *text) {
@@ -108,9 +115,9 @@ static void add_part(Buf *b, const char *text) {
         buf_str(b, text);
 }
 
-static int fill_message(const PlanItem *it, PlanRow *row) {
+static int fill_message(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
         const PlanWanted *w = it->wanted;
-        _cleanup_buf_ Buf message = BUF_INIT, words = BUF_INIT;
+        _cleanup_buf_ Buf message = BUF_INIT, words = BUF_INIT, theirs = BUF_INIT;
         bool kept = it->override || !w || w->wish == WISH_KEEP;
 
         if (w && w->wish != WISH_PRESENT)
@@ -122,9 +129,11 @@ static int fill_message(const PlanItem *it, PlanRow *row) {
         add_part(&message, buf_text(&it->note));
         item_words(it, &words);
         add_part(&message, buf_text(&words));
+        item_handover_words(f, it, &theirs);
+        add_part(&message, buf_text(&theirs));
         if (kept && item_stands(it) && (!it->has_step || it->verb == STEP_RECORD))
                 add_part(&message, "the manifest is kept");
-        if (message.failed || words.failed || it->note.failed)
+        if (message.failed || words.failed || theirs.failed || it->note.failed)
                 return -ENOMEM;
         row->message = buf_take(&message, NULL);
         return row->message ? 0 : -ENOMEM;
@@ -145,7 +154,7 @@ static int add_row(const PlanFacts *f, Plan *plan, const PlanItem *it) {
         row.namespace = strdup(it->namespace);
         row.name = strdup(it->name);
         (void)snprintf(row.revision, sizeof(row.revision), "%s", revision_after(it));
-        if (!row.namespace || !row.name || fill_message(it, &row) < 0 ||
+        if (!row.namespace || !row.name || fill_message(f, it, &row) < 0 ||
             !ARRAY_GROW(plan->rows, plan->n_rows, plan->cap_rows)) {
                 row_done(&row);
                 return -ENOMEM;

@@ -20,6 +20,8 @@ static const char *standing_word(const PlanItem *it) {
 }
 
 static const char *why_gone(const PlanItem *it) {
+        if (item_is_away(it))
+                return "the DaemonSet controller runs it";
         return it->wanted ? "this node should not run it" : "no source defines it";
 }
 
@@ -41,7 +43,7 @@ void item_words(const PlanItem *it, Buf *out) {
                 buf_str(out, "; ");
         switch (it->verb) {
         case STEP_CREATE:
-                buf_str(out, "created");
+                buf_str(out, item_is_back(it) ? "taken back" : "created");
                 break;
         case STEP_REPLACE:
                 why_replaced(it, out);
@@ -55,6 +57,9 @@ void item_words(const PlanItem *it, Buf *out) {
         case STEP_WITHDRAW:
                 buf_printf(out, "withdrawn: %s",
                            it->absent ? "the kubelet has refused its pod" : "its pod is to be restarted");
+                break;
+        case STEP_HAND_OVER:
+                buf_str(out, "handed over");
                 break;
         case STEP_REMOVE:
                 buf_printf(out, "removed: %s", why_gone(it));
@@ -78,6 +83,7 @@ StepEffect item_effect(const PlanItem *it) {
         case STEP_REPLACE:
         case STEP_WITHDRAW:
                 return EFFECT_POD_RESTART;
+        case STEP_HAND_OVER:
         case STEP_REMOVE:
                 return EFFECT_POD_STOP;
         default:
@@ -146,7 +152,7 @@ static void set_bytes(const PlanItem *it, PlanStep *s) {
                         (it->entry->kind == ENTRY_DIRECTORY || it->entry->kind == ENTRY_OTHER);
 }
 
-static int add_main_step(Plan *plan, const PlanItem *it, const char *origin) {
+static int add_main_step(const PlanFacts *f, Plan *plan, const PlanItem *it, const char *origin) {
         _cleanup_buf_ Buf why = BUF_INIT;
         PlanStep s = { .verb = it->verb, .origin = origin, .effect = item_effect(it) };
         PlanItem alone = *it;
@@ -155,12 +161,18 @@ static int add_main_step(Plan *plan, const PlanItem *it, const char *origin) {
                 return 0;
         alone.quarantine = false;
         item_words(&alone, &why);
+        if (item_is_back(it) || it->verb == STEP_HAND_OVER) {
+                buf_str(&why, ": ");
+                item_handover_words(f, it, &why);
+        }
         if (it->verb == STEP_RECORD)
                 buf_printf(&why, "recorded: it stands as it should, defined by %s",
                            origin ? origin : "an unknown source");
         if (why.failed)
                 return -ENOMEM;
         set_bytes(it, &s);
+        s.back = item_is_back(it);
+        s.pod = s.back || it->verb == STEP_HAND_OVER ? item_theirs_pod(it) : NULL;
         return plan_add_step(plan, &s, it->file, it->namespace, it->name, buf_text(&why));
 }
 
@@ -200,7 +212,7 @@ int planner_steps(Planner *p) {
                 int r = add_quarantine(&p->plan, it, origin);
 
                 if (r >= 0)
-                        r = add_main_step(&p->plan, it, origin);
+                        r = add_main_step(p->facts, &p->plan, it, origin);
                 if (r >= 0)
                         r = add_touch(&p->plan, it, origin);
                 if (r < 0)

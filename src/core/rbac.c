@@ -16,6 +16,7 @@ typedef enum Right {
         RIGHT_NODE,
         RIGHT_PRIORITY_CLASS,
         RIGHT_DAEMONSETS,
+        RIGHT_PODS,
         RIGHT_CONFIGMAP,
         RIGHT_SECRET,
         RIGHT_TOKEN,
@@ -34,6 +35,7 @@ static const RightInfo rights[] = {
         [RIGHT_NODE] = { "daemonlet-node-", "", "nodes", READ }, /* the node's name goes behind it */
         [RIGHT_PRIORITY_CLASS] = { "daemonlet-priorityclasses", "scheduling.k8s.io", "priorityclasses", READ },
         [RIGHT_DAEMONSETS] = { "daemonlet-daemonsets", "apps", "daemonsets", READ },
+        [RIGHT_PODS] = { "daemonlet-daemonsets", "", "pods", READ },
         [RIGHT_CONFIGMAP] = { "daemonlet-objects", "", "configmaps", READ },
         [RIGHT_SECRET] = { "daemonlet-objects", "", "secrets", READ },
         [RIGHT_TOKEN] = { "daemonlet-objects", "", "serviceaccounts/token", { "create" } },
@@ -44,8 +46,13 @@ static const RightInfo rights[] = {
 typedef struct Need {
         char *namespace; /* "" where there is none */
         Right right;
-        char *name; /* "" = all: DaemonSets only */
+        char *name; /* "" = all: where is_of_all */
 } Need;
+
+/* A rule without names: for DaemonSets and pods. */
+static bool is_of_all(Right right) {
+        return right == RIGHT_DAEMONSETS || right == RIGHT_PODS;
+}
 
 typedef struct Needs {
         Need *items;
@@ -64,7 +71,7 @@ static int add_need(Needs *needs, const char *namespace, Right right, const char
         Need item = { .right = right };
 
         /* No name, in a request as in resourceNames, is a list of all. */
-        if (right != RIGHT_DAEMONSETS && (!name || bad_dns_subdomain(name)))
+        if (!is_of_all(right) && (!name || bad_dns_subdomain(name)))
                 return 0;
         item.namespace = strdup(namespace);
         item.name = strdup(str_or_empty(name));
@@ -169,6 +176,8 @@ static int add_daemonset(const Object *o, const RbacOptions *options, Rbac *rbac
                 return r;
         rbac->n_daemonsets++;
         r = add_need(needs, o->namespace, RIGHT_DAEMONSETS, NULL);
+        if (r == 0)
+                r = add_need(needs, o->namespace, RIGHT_PODS, NULL);
         if (r == 0 && rendered.status == RENDER_REFUSED)
                 r = note(rbac, RBAC_REFUSED, o, rendered.reason, TAKE_PTR(rendered.message));
         else if (r == 0)
@@ -207,7 +216,7 @@ static cJSON *make_rule(const Need *needs, size_t n) {
 
         if (!json_add(rule, "apiGroups", strings(&right->group, 1)) ||
             !json_add(rule, "resources", strings(&right->resource, 1)) ||
-            (needs[0].right != RIGHT_DAEMONSETS && !json_add(rule, "resourceNames", names_of(needs, n))) ||
+            (!is_of_all(needs[0].right) && !json_add(rule, "resourceNames", names_of(needs, n))) ||
             !json_add(rule, "verbs", strings(right->verbs, ARRAY_SIZE(right->verbs))))
                 return NULL;
         return TAKE_PTR(rule);

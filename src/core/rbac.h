@@ -7,8 +7,9 @@
  * - ClusterRole daemonlet-node: get the Namespace kube-system (its UID tells which cluster this is);
  * - ClusterRole daemonlet-node-<node>: get, list, watch this Node, for its user alone; only where a node is given;
  * - ClusterRole daemonlet-priorityclasses: get, list, watch those used, but not the two that every cluster has;
- * - for each namespace, Role daemonlet-daemonsets: get, list, watch DaemonSets (a label selector has no names), and
- *   Role daemonlet-objects: get, list, watch the ConfigMaps and Secrets that the DaemonSets refer to, and create tokens
+ * - for each namespace, Role daemonlet-daemonsets: get, list, watch DaemonSets (a label selector has no names) and pods
+ *   (that is how a node learns that the DaemonSet controller runs one; the controller makes the names), and Role
+ *   daemonlet-objects: get, list, watch the ConfigMaps and Secrets that the DaemonSets refer to, and create tokens
  *   of their ServiceAccounts where the pods get one.
  * A role that would be empty is left out. Everything is sorted by bytes (namespace, role, resource, name), so the same
  * set gives the same tree whatever the order and number of its files. */

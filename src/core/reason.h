@@ -55,6 +55,16 @@
         X(Restarting, "The manifest is withdrawn until its pod is gone, and then written again.")                               \
         X(VolumeKept,                                                                                                           \
           "A ConfigMap or Secret became empty or was removed; the files that the pod mounts stay as they were.")                \
+        X(HandedOver, "The DaemonSet controller runs it here; the manifest was withdrawn for its pod.")                         \
+        X(HandedBack,                                                                                                           \
+          "The DaemonSet lost its fence or its opt-in: the DaemonSet controller runs it here, and the manifest was withdrawn.") \
+        X(HandingOver,                                                                                                          \
+          "The DaemonSet controller is in charge; the manifest is withdrawn when its pod here exists or is Ready.")             \
+        X(ControllerAwaited,                                                                                                    \
+          "The API server was asked whether the DaemonSet controller runs it here; nothing is written before it answers.")      \
+        X(ControllerEnding,                                                                                                     \
+          "The DaemonSet controller's pod still runs here; the manifest is written when it has ended.")                         \
+        X(DeletedInApi, "The DaemonSet was deleted in the API server, and on_api_deleted is stop.")                             \
         X(OnDelete, "updateStrategy is OnDelete: the change is made when the manifest is removed, or by sync --now.")           \
         X(StaleRender, "The standing manifest came from another version; sync --rerender adopts the present one.")
 

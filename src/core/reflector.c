@@ -20,6 +20,7 @@ Reflector *reflector_new(const ReflectorSpec *spec) {
         if (!r)
                 return NULL;
         r->single = spec->single;
+        r->fleeting = spec->fleeting;
         r->poll = spec->poll;
         r->reduce = spec->reduce;
         r->confirmed = -1;

@@ -22,7 +22,8 @@
  * resumed from where it was. A list is suspect if it is empty where there was something, or its resourceVersion is
  * lower than the last one seen, or reflector_suspect was called: what it adds and changes counts, what it lacks stays
  * (Item.doubted) until lists and events have said the same for REFLECTOR_DOUBT. A single object has no such doubt,
- * since nothing is removed when it is missing; its owner looks after that. */
+ * since nothing is removed when it is missing; its owner looks after that. Neither has what is fleeting: it goes all
+ * the time, and nothing of it is doubted for any of these reasons. */
 #pragma once
 
 #include "base/hash.h"
@@ -54,6 +55,7 @@ typedef struct ReflectorSpec {
         const char *selector; /* "fieldSelector=metadata.name%3Dnode-a", "labelSelector=..."; NULL: none */
         const char *kind;     /* of the items: "DaemonSet" */
         bool single;          /* one object by its name */
+        bool fleeting;        /* what comes and goes by itself: a list is believed at once, nothing is doubted */
         bool poll;            /* LIST now and then, no WATCH */
         /* What is worth keeping of an object: takes away the rest. Returns false when out of memory. NULL: everything.
          * metadata.managedFields and metadata.resourceVersion are never kept. */

@@ -52,7 +52,7 @@ struct Reflector {
         char *resource;        /* path?selector */
         char *path, *selector; /* selector NULL: none */
         char *kind;
-        bool single, poll;
+        bool single, fleeting, poll;
         bool (*reduce)(cJSON *object);
         Streaming streaming;
 

@@ -195,7 +195,7 @@ void reflector_drop_pending(Reflector *r) {
 }
 
 static bool is_suspect(Reflector *r, const char *version, Err *why) {
-        if (r->single || !r->version)
+        if (r->single || r->fleeting || !r->version)
                 return false;
         if (r->pending_suspect)
                 (void)err_set(why, 0, "it may be another cluster's");

@@ -45,6 +45,9 @@ void kubelet_settings_done(KubeletSettings *k);
 int kubelet_settings_keep(const char *state_dir, const char *proc_dir, const KubeletSettings *k);
 int kubelet_settings_last(const char *state_dir, const char *proc_dir, KubeletSettings *ret);
 
+/* The id of this boot of the host; *ret is NULL where it cannot be told. 0 or -ENOMEM. */
+int kubelet_boot_id(const char *proc_dir, char **ret);
+
 /* How long the process that was read has run, in milliseconds; -1 if there was none, or it has ended. */
 int64_t kubelet_up_for(const char *proc_dir, const KubeletSettings *k);
 

@@ -23,6 +23,21 @@ static int read_boot_id(const char *proc_dir, char **ret) {
         return file_read(AT_FDCWD, buf_text(&path), LAST_MAX, (FileTrust){ 0 }, ret, &len, NULL);
 }
 
+int kubelet_boot_id(const char *proc_dir, char **ret) {
+        int r = read_boot_id(proc_dir, ret);
+
+        if (r < 0) {
+                *ret = NULL;
+                return r == -ENOMEM ? r : 0;
+        }
+        (*ret)[strcspn(*ret, "\n")] = 0;
+        if (**ret)
+                return 0;
+        free(*ret);
+        *ret = NULL;
+        return 0;
+}
+
 static bool add_text(cJSON *object, const char *key, const char *value) {
         return !value || json_add_string(object, key, value);
 }

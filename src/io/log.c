@@ -30,8 +30,8 @@ static void add_field(struct iovec *fields, char **texts, int *n, const char *na
 }
 
 static void send_to_journal(LogLevel level, const LogFields *fields, const char *line) {
-        struct iovec iov[7];
-        char *texts[7], priority[2] = { (char)('0' + level), 0 };
+        struct iovec iov[8];
+        char *texts[8], priority[2] = { (char)('0' + level), 0 };
         int n = 0;
 
         add_field(iov, texts, &n, "MESSAGE", line);
@@ -41,6 +41,7 @@ static void send_to_journal(LogLevel level, const LogFields *fields, const char 
         add_field(iov, texts, &n, "DAEMONSET", fields->daemonset);
         add_field(iov, texts, &n, "REASON", fields->reason);
         add_field(iov, texts, &n, "NODE", fields->node);
+        add_field(iov, texts, &n, "POD", fields->pod);
         (void)sd_journal_sendv(iov, n);
         while (n-- > 0)
                 free(texts[n]);

@@ -16,6 +16,7 @@ typedef struct LogFields {
         const char *daemonset;  /* DAEMONSET=NAMESPACE/NAME; each may be NULL */
         const char *reason;     /* REASON= */
         const char *node;       /* NODE= */
+        const char *pod;        /* POD=, of the DaemonSet controller */
         const char *message_id; /* MESSAGE_ID=, 32 hex digits of the catalog */
 } LogFields;
 

@@ -31,6 +31,7 @@ void api_heard(SourceApi *s) {
 
         s->heard_at = clock_real_s();
         s->shut = false;
+        s->knocked = true;
         s->server_problem.message[0] = 0;
         s->is_distrusted = false;
         if (!was_shut)
@@ -42,11 +43,12 @@ void api_heard(SourceApi *s) {
 }
 
 void api_not_heard(SourceApi *s, int result, const char *why) {
-        bool new = !streq(s->server_problem.message, why) && *why;
+        bool new = (!streq(s->server_problem.message, why) && *why) || !s->knocked;
 
         s->server_problem = (Err){ 0 };
         (void)err_set(&s->server_problem, result, "%s", why);
         s->is_distrusted = result == -EPROTO;
+        s->knocked = true;
         if (new || !s->shut)
                 api_news(s, API_CHANGED_STATE);
         if (s->shut && s->knock_at > clock_boot_ms())
@@ -143,7 +145,8 @@ static bool all_is_saved(const SourceApi *s) {
         bool all = true;
 
         for (size_t i = 0; i < s->n_follows; i++)
-                all &= !s->follows[i]->unsaved && s->follows[i]->state != REFLECTOR_UNREAD;
+                all &= !follow_is_cached(s->follows[i]) ||
+                       (!s->follows[i]->unsaved && s->follows[i]->state != REFLECTOR_UNREAD);
         return all;
 }
 
@@ -252,6 +255,7 @@ SourceApi *source_api_free(SourceApi *s) {
                 save(s, 0);
         follow_drop_all(s);
         free(s->follows);
+        free(s->unasked);
         question_done(&s->who);
         question_done(&s->gone);
         tokens_free(s);

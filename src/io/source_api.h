@@ -5,12 +5,13 @@
  *
  * One gate for all: while the server does not answer, one request at a time knocks, with back-off; everything else
  * waits. The identity is read again when its files change, and when the server does not accept it. With the kubelet's
- * own identity only the Node is followed.
+ * own identity only the Node is followed, and the pods that are bound to it.
  *
  * A cluster is known by its CA, and by the UID of kube-system where that may be read. Another one at the same place
  * makes every list suspect; the cache of another one is set aside. */
 #pragma once
 
+#include "core/daemon_pod.h"
 #include "core/live_node.h"
 #include "core/objects.h"
 #include "core/priority.h"
@@ -53,16 +54,26 @@ SourceApi *source_api_free(SourceApi *s);
 DEFINE_CLEANUP(SourceApi *, source_api_free)
 #define _cleanup_source_api_ _cleanup_(source_api_freep)
 
-/* An object that a DaemonSet uses. */
-typedef enum ApiRefKind { API_CONFIGMAP, API_SECRET, API_PRIORITYCLASS, N_API_REF_KINDS } ApiRefKind;
+/* What belongs to a DaemonSet: objects that it uses, and what tells whether the DaemonSet controller runs it. */
+typedef enum ApiRefKind {
+        API_CONFIGMAP,
+        API_SECRET,
+        API_PRIORITYCLASS,
+        API_DAEMONSET, /* the DaemonSet of this name, whether it opted in or not */
+        API_PODS,      /* of the DaemonSet controller for this node, in this namespace */
+        N_API_REF_KINDS
+} ApiRefKind;
 typedef struct ApiRef {
         ApiRefKind kind;
-        const char *namespace, *name; /* namespace "" for a PriorityClass */
+        const char *namespace, *name; /* namespace "" for a PriorityClass; name "" for pods */
 } ApiRef;
 
-/* Follows exactly these, besides Node and DaemonSets; each is known by its own list and watch, the first API_WATCH_MAX
- * (with those of Node and DaemonSets), the rest by polling. Nothing where the identity is the kubelet's. 0 or -ENOMEM.
- */
+/* Follows exactly these, besides Node and DaemonSets; each is known by its own list and watch (pods by two: those that
+ * are bound to this node, and those that are pending and unbound), the first API_WATCH_MAX (those of Node and
+ * DaemonSets, then in the order of refs), the rest by polling. Where the identity is the kubelet's nothing but the pods
+ * that are bound to this node, of all namespaces, if any are asked for; when that changes, API_CHANGED_STATE is told,
+ * and they are to be asked for anew. Without the node's name no pods. What is known of pods is not kept on disk. 0 or
+ * -ENOMEM. */
 enum { API_WATCH_MAX = 64 };
 int source_api_follow(SourceApi *s, const ApiRef *refs, size_t n);
 
@@ -96,6 +107,9 @@ typedef struct ApiSnapshot {
         const char **awaited; /* PriorityClasses that the server was asked for and has said nothing of yet */
         size_t n_awaited;
         const Tokens *tokens;
+        Objects theirs;  /* the DaemonSets that were asked for by name, as they are known, live or not */
+        DaemonPod *pods; /* of the DaemonSet controller, and here; by namespace and name */
+        size_t n_pods;
 } ApiSnapshot;
 
 /* Valid until it is asked for again; NULL: out of memory. */
@@ -115,6 +129,23 @@ typedef struct ApiNodeFacts {
         bool complete;      /* as in the snapshot */
 } ApiNodeFacts;
 ApiNodeFacts source_api_node(const SourceApi *s);
+
+/* How far something that was asked for by name is known just now. When it changes API_CHANGED_STATE is told. */
+typedef struct ApiKnown {
+        bool followed; /* the server is asked for it; false until source_api_follow names it */
+        bool live;     /* what the snapshot has of it is as the server says now */
+        bool awaited;  /* nothing has come of it yet with this identity, neither an answer nor a failure; it is about to
+                          be asked for, or is being so */
+        const char *problem; /* why it is not live, where it is a matter of rights; "". Valid until the next
+                                source_api_follow, and while the loop does not run */
+} ApiKnown;
+ApiKnown source_api_known_daemonset(const SourceApi *s, const char *namespace, const char *name);
+/* pods: those that are bound; and those that are unbound, which the kubelet's identity cannot follow. */
+ApiKnown source_api_known_bound(const SourceApi *s, const char *namespace);
+ApiKnown source_api_known_unbound(const SourceApi *s, const char *namespace);
+
+/* Whether the server cannot be asked now: it does not answer, there is no identity for it, or no loop. */
+bool source_api_is_away(const SourceApi *s);
 
 /* For status. One line each, "" where there is nothing to say. */
 typedef struct ApiResourceReport {

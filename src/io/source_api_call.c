@@ -70,9 +70,7 @@ static void on_end(void *user, int result, const char *why) {
         int64_t confirmed = reflector_confirmed(f->reflector);
 
         f->call = NULL;
-        if (!f->ended)
-                api_news(s, API_CHANGED_STATE);
-        f->ended = true;
+        follow_end(f);
         reflector_end(f->reflector, result, why, clock_boot_ms(), api_random());
         if (is_unheard(result))
                 api_not_heard(s, result, why);
@@ -100,8 +98,10 @@ int api_begin(Follow *f, int64_t now) {
                 reflector_set_streaming(f->reflector, s->streaming);
         reflector_set_poll(f->reflector, f->polled);
         r = reflector_begin(f->reflector, now, api_random(), &request);
-        if (r < 0)
+        if (r < 0) {
+                follow_end(f);
                 return r;
+        }
         f->answered = false;
         r = api_start(s,
                       &(ApiCall){ .target = request.target,
@@ -109,8 +109,10 @@ int api_begin(Follow *f, int64_t now) {
                                   .silence = request.stream ? REFLECTOR_SILENCE : 0,
                                   .max = request.stream ? 0 : REFLECTOR_ANSWER_MAX },
                       &handler, f, &f->call);
-        if (r < 0)
+        if (r < 0) {
+                follow_end(f);
                 reflector_end(f->reflector, r, "the request could not be made", now, api_random());
+        }
         return r;
 }
 

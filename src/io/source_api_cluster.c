@@ -98,7 +98,9 @@ static int open_cache(SourceApi *s) {
 static int use_identity(SourceApi *s, ApiIdentity *new) {
         bool same = s->has_identity && api_identity_equal(&s->identity, new);
         bool moved = !s->has_identity || !streq(s->identity.server, new->server);
-        bool other_rights = s->has_identity && s->identity.is_kubelet != new->is_kubelet;
+        /* An unknown identity counts as one of our own. */
+        bool was_kubelet = s->has_identity && s->identity.is_kubelet;
+        bool other_rights = (s->has_identity || s->n_follows > 0) && was_kubelet != new->is_kubelet;
         bool other_cluster = s->has_identity && !streq(s->identity.cluster, new->cluster);
         int r = 0;
 
@@ -140,6 +142,7 @@ static int use_identity(SourceApi *s, ApiIdentity *new) {
         }
         s->shut = true;
         s->knock_at = clock_boot_ms();
+        follow_await(s);
         api_news(s, API_CHANGED_STATE);
         if (r < 0) {
                 /* Half of it is none: it is read as a new one when it is tried again. */
@@ -311,6 +314,7 @@ static void join(SourceApi *s, int64_t now) {
         s->knock_at = now;
         (void)open_cache(s);
         (void)follow_reload(s);
+        follow_await(s);
 }
 
 /* `kubeadm reset` takes the kubelet's kubeconfig away. */

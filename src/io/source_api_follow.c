@@ -7,20 +7,50 @@
 #define NODES "/api/v1/nodes"
 #define DAEMONSETS "/apis/apps/v1/namespaces/%.*s/daemonsets"
 #define OPTED_IN "labelSelector=daemonlet.io%2Fmode"
+#define PODS "/api/v1/pods"
+#define PODS_IN "/api/v1/namespaces/%s/pods"
+#define BOUND "fieldSelector=spec.nodeName%%3D%s"
+#define UNBOUND "fieldSelector=spec.nodeName%3D%2Cstatus.phase%3DPending"
 #define BY_NAME "fieldSelector=metadata.name%%3D%s" /* names need no escaping: DNS names, and "." and "-" */
+
+#define KUBELET_SEES                                                                                                   \
+        "the kubelet's identity sees only pods that are bound to this node; an identity of its own needs get, list, "  \
+        "watch of pods and daemonsets.apps in namespace %s (see daemonlet rbac)"
 
 static bool reduce_object(cJSON *o) {
         json_delete(json_get_mutable(o, "metadata"), "annotations");
         return true;
 }
 
-/* Of a DaemonSet only the scheduling, the template and the labels are used. */
+/* A word of a later version is none. */
+static bool is_handoff(const cJSON *annotation) {
+        HandoffMode mode;
+
+        return streq(annotation->string, ANNOTATION_HANDOFF) && cJSON_IsString(annotation) &&
+               handoff_mode_parse(annotation->valuestring, &mode);
+}
+
+/* Of a DaemonSet only the scheduling, the template, the labels and one annotation are used. */
 static bool reduce_daemonset(cJSON *o) {
+        cJSON *annotations = json_get_mutable(json_get_mutable(o, "metadata"), "annotations");
+
         json_delete(o, "status");
-        return reduce_object(o);
+        if (!cJSON_IsObject(annotations))
+                return reduce_object(o);
+        for (cJSON *a = annotations->child, *next; a; a = next) {
+                next = a->next;
+                if (!is_handoff(a))
+                        cJSON_Delete(cJSON_DetachItemViaPointer(annotations, a));
+        }
+        return annotations->child ? true : reduce_object(o);
 }
 
 /* ---- one ---- */
+
+/* Pods change all the time, and what was known of them before a reboot tells nothing. */
+bool follow_is_cached(const Follow *f) {
+        return f->kind != FOLLOW_BOUND && f->kind != FOLLOW_UNBOUND;
+}
 
 static void follow_load(Follow *f) {
         SourceApi *s = f->api;
@@ -46,28 +76,34 @@ static void follow_load(Follow *f) {
         f->unsaved = false;
 }
 
-static Follow *follow_new(SourceApi *s, FollowKind kind, const ReflectorSpec *spec) {
+static void follow_free(Follow *f) {
+        http_cancel(f->call);
+        reflector_free(f->reflector);
+        free(f->namespace);
+        free(f->name);
+        free(f);
+}
+
+/* ref: NULL where nobody asked for it by name. */
+static Follow *follow_new(SourceApi *s, FollowKind kind, const ReflectorSpec *spec, const ApiRef *ref) {
         Follow *f = calloc(1, sizeof(*f));
 
-        if (!f || !(f->reflector = reflector_new(spec)) || !ARRAY_GROW(s->follows, s->n_follows, s->cap_follows)) {
-                if (f)
-                        reflector_free(f->reflector);
-                free(f);
+        if (!f)
+                return NULL;
+        f->reflector = reflector_new(spec);
+        f->namespace = ref ? strdup(ref->namespace) : NULL;
+        f->name = ref ? strdup(ref->name) : NULL;
+        if (!f->reflector || (ref && (!f->namespace || !f->name)) ||
+            !ARRAY_GROW(s->follows, s->n_follows, s->cap_follows)) {
+                follow_free(f);
                 return NULL;
         }
         f->api = s;
         f->kind = kind;
-        f->wanted = true;
         s->follows[s->n_follows++] = f;
-        follow_load(f);
+        if (follow_is_cached(f))
+                follow_load(f);
         return f;
-}
-
-static void follow_free(Follow *f) {
-        http_cancel(f->call);
-        reflector_free(f->reflector);
-        free(f->name);
-        free(f);
 }
 
 void follow_look(Follow *f) {
@@ -81,7 +117,7 @@ void follow_look(Follow *f) {
         f->state = state;
         f->generation = generation;
         /* What was confirmed for the first time is written even if it is as it was: it is that old, and no older. */
-        if (is_new || first)
+        if ((is_new || first) && follow_is_cached(f))
                 f->unsaved = s->unsaved = true;
         if (f->kind == FOLLOW_NODE) {
                 if (is_new || first)
@@ -90,6 +126,12 @@ void follow_look(Follow *f) {
                 s->snapshot_is_old = true;
                 api_news(s, API_CHANGED_OBJECTS);
         }
+}
+
+void follow_end(Follow *f) {
+        if (!f->ended)
+                api_news(f->api, API_CHANGED_STATE);
+        f->ended = true;
 }
 
 void follow_save(Follow *f) {
@@ -134,7 +176,7 @@ static int follow_node(SourceApi *s) {
 
         buf_printf(&selector, BY_NAME, s->node_name);
         spec.selector = buf_text(&selector);
-        return !selector.failed && follow_new(s, FOLLOW_NODE, &spec) ? 0 : -ENOMEM;
+        return !selector.failed && follow_new(s, FOLLOW_NODE, &spec, NULL) ? 0 : -ENOMEM;
 }
 
 static int follow_daemonsets(SourceApi *s, const char *namespace, size_t len) {
@@ -143,7 +185,7 @@ static int follow_daemonsets(SourceApi *s, const char *namespace, size_t len) {
 
         buf_printf(&path, DAEMONSETS, (int)len, namespace);
         spec.path = buf_text(&path);
-        return !path.failed && follow_new(s, FOLLOW_DAEMONSETS, &spec) ? 0 : -ENOMEM;
+        return !path.failed && follow_new(s, FOLLOW_DAEMONSETS, &spec, NULL) ? 0 : -ENOMEM;
 }
 
 int follow_basics(SourceApi *s) {
@@ -167,7 +209,16 @@ int follow_basics(SourceApi *s) {
         return r;
 }
 
+static void forget_unasked(SourceApi *s) {
+        for (size_t i = 0; i < s->n_unasked; i++) {
+                free(s->unasked[i].namespace);
+                free(s->unasked[i].why);
+        }
+        s->n_unasked = 0;
+}
+
 void follow_drop_all(SourceApi *s) {
+        forget_unasked(s);
         for (size_t i = 0; i < s->n_follows; i++)
                 follow_free(s->follows[i]);
         s->n_follows = 0;
@@ -196,80 +247,138 @@ void follow_restart(SourceApi *s, bool suspect) {
         }
 }
 
-/* ---- objects that DaemonSets use ---- */
-
-static int resource_of(const ApiRef *ref, Buf *path, Buf *selector, ReflectorSpec *spec) {
-        static const struct {
-                const char *path, *kind;
-        } kinds[N_API_REF_KINDS] = {
-                [API_CONFIGMAP] = { "/api/v1/namespaces/%s/configmaps", "ConfigMap" },
-                [API_SECRET] = { "/api/v1/namespaces/%s/secrets", "Secret" },
-                [API_PRIORITYCLASS] = { "/apis/scheduling.k8s.io/v1/priorityclasses", "PriorityClass" },
-        };
-        const char *format = kinds[ref->kind].path, *at = strstr(format, "%s");
-
-        buf_reset(path);
-        buf_reset(selector);
-        buf_add(path, format, at ? (size_t)(at - format) : strlen(format));
-        if (at)
-                buf_printf(path, "%s%s", ref->namespace, at + 2);
-        buf_printf(selector, BY_NAME, ref->name);
-        *spec = (ReflectorSpec){ .path = buf_text(path),
-                                 .selector = buf_text(selector),
-                                 .kind = kinds[ref->kind].kind,
-                                 .single = true,
-                                 .reduce = reduce_object };
-        return path->failed || selector->failed ? -ENOMEM : 0;
+void follow_await(SourceApi *s) {
+        s->knocked = false;
+        for (size_t i = 0; i < s->n_follows; i++)
+                s->follows[i]->ended = false;
 }
 
-static Follow *find(const SourceApi *s, const ReflectorSpec *spec) {
-        _cleanup_buf_ Buf resource = BUF_INIT;
+/* ---- what belongs to DaemonSets ---- */
 
-        buf_printf(&resource, "%s?%s", spec->path, spec->selector);
-        for (size_t i = 0; i < s->n_follows; i++)
-                if (streq(reflector_resource(s->follows[i]->reflector), buf_text(&resource)))
+static Follow *find(const SourceApi *s, const ReflectorSpec *spec) {
+        size_t len = strlen(spec->path);
+
+        for (size_t i = 0; i < s->n_follows; i++) {
+                const char *resource = reflector_resource(s->follows[i]->reflector);
+
+                if (startswith(resource, spec->path) && resource[len] == '?' &&
+                    streq(resource + len + 1, spec->selector))
                         return s->follows[i];
+        }
         return NULL;
 }
 
-static int follow_class(SourceApi *s, const ReflectorSpec *spec, const char *name) {
-        Follow *f = follow_new(s, FOLLOW_PRIORITYCLASS, spec);
+static int want(SourceApi *s, FollowKind kind, const ReflectorSpec *spec, const ApiRef *ref, size_t *rank) {
+        Follow *f = find(s, spec);
 
-        if (!f)
+        if (!f) {
+                f = follow_new(s, kind, spec, ref);
+                if (!f)
+                        return -ENOMEM;
+                /* It is awaited from now on. */
+                if (kind == FOLLOW_PRIORITYCLASS)
+                        s->snapshot_is_old = true;
+        }
+        if (!f->wanted)
+                f->rank = (*rank)++;
+        f->wanted = true;
+        return 0;
+}
+
+static int want_object(SourceApi *s, const ApiRef *ref, size_t *rank) {
+        static const struct {
+                FollowKind follow;
+                const char *path, *kind;
+                bool (*reduce)(cJSON *object);
+        } kinds[N_API_REF_KINDS] = {
+                [API_CONFIGMAP] = { FOLLOW_OBJECT, "/api/v1/namespaces/%s/configmaps", "ConfigMap", reduce_object },
+                [API_SECRET] = { FOLLOW_OBJECT, "/api/v1/namespaces/%s/secrets", "Secret", reduce_object },
+                [API_PRIORITYCLASS] = { FOLLOW_PRIORITYCLASS, "/apis/scheduling.k8s.io/v1/priorityclasses",
+                                        "PriorityClass", reduce_object },
+                [API_DAEMONSET] = { FOLLOW_THEIRS, "/apis/apps/v1/namespaces/%s/daemonsets", "DaemonSet",
+                                    reduce_daemonset },
+        };
+        _cleanup_buf_ Buf path = BUF_INIT, selector = BUF_INIT;
+        const char *format = kinds[ref->kind].path, *at = strstr(format, "%s");
+        ReflectorSpec spec = { .kind = kinds[ref->kind].kind, .single = true, .reduce = kinds[ref->kind].reduce };
+
+        buf_add(&path, format, at ? (size_t)(at - format) : strlen(format));
+        if (at)
+                buf_printf(&path, "%s%s", ref->namespace, at + 2);
+        buf_printf(&selector, BY_NAME, ref->name);
+        if (path.failed || selector.failed)
                 return -ENOMEM;
-        /* It is awaited from now on. */
-        s->snapshot_is_old = true;
-        f->name = strdup(name);
-        return f->name ? 0 : -ENOMEM;
+        spec.path = buf_text(&path);
+        spec.selector = buf_text(&selector);
+        return want(s, kinds[ref->kind].follow, &spec, ref, rank);
+}
+
+/* namespace "": all of them, and only those that are bound. */
+static int want_pods(SourceApi *s, const char *namespace, size_t *rank) {
+        const ApiRef ref = { .kind = API_PODS, .namespace = namespace, .name = "" };
+        _cleanup_buf_ Buf path = BUF_INIT, selector = BUF_INIT;
+        ReflectorSpec spec = { .kind = "Pod", .fleeting = true, .reduce = daemon_pod_reduce };
+        int r;
+
+        if (*namespace)
+                buf_printf(&path, PODS_IN, namespace);
+        else
+                buf_str(&path, PODS);
+        buf_printf(&selector, BOUND, s->node_name);
+        if (path.failed || selector.failed)
+                return -ENOMEM;
+        spec.path = buf_text(&path);
+        spec.selector = buf_text(&selector);
+        r = want(s, FOLLOW_BOUND, &spec, &ref, rank);
+        if (r < 0 || !*namespace)
+                return r;
+        spec.selector = UNBOUND;
+        return want(s, FOLLOW_UNBOUND, &spec, &ref, rank);
+}
+
+static int note_unasked(SourceApi *s, const char *namespace) {
+        _cleanup_buf_ Buf why = BUF_INIT;
+        Unasked item;
+
+        for (size_t i = 0; i < s->n_unasked; i++)
+                if (streq(s->unasked[i].namespace, namespace))
+                        return 0;
+        buf_printf(&why, KUBELET_SEES, namespace);
+        item = (Unasked){ .namespace = strdup(namespace), .why = buf_take(&why, NULL) };
+        if (!item.namespace || !item.why || !ARRAY_GROW(s->unasked, s->n_unasked, s->cap_unasked)) {
+                free(item.namespace);
+                free(item.why);
+                return -ENOMEM;
+        }
+        s->unasked[s->n_unasked++] = item;
+        return 0;
+}
+
+static int want_one(SourceApi *s, const ApiRef *ref, size_t *rank) {
+        bool is_kubelet = s->has_identity && s->identity.is_kubelet, pods = ref->kind == API_PODS;
+        int r = is_kubelet && (pods || ref->kind == API_DAEMONSET) ? note_unasked(s, ref->namespace) : 0;
+
+        if (r < 0)
+                return r;
+        if (pods)
+                return s->node_name ? want_pods(s, is_kubelet ? "" : ref->namespace, rank) : 0;
+        return is_kubelet ? 0 : want_object(s, ref, rank);
 }
 
 static bool is_basic(const Follow *f) {
         return f->kind == FOLLOW_NODE || f->kind == FOLLOW_DAEMONSETS;
 }
 
-static int want_all(SourceApi *s, const ApiRef *refs, size_t n) {
-        _cleanup_buf_ Buf path = BUF_INIT, selector = BUF_INIT;
-
-        for (size_t i = 0; i < n; i++) {
-                ReflectorSpec spec;
-                Follow *f;
-
-                if (resource_of(&refs[i], &path, &selector, &spec) < 0)
-                        return -ENOMEM;
-                f = find(s, &spec);
-                if (f)
-                        f->wanted = true;
-                else if (refs[i].kind == API_PRIORITYCLASS ? follow_class(s, &spec, refs[i].name) < 0
-                                                           : !follow_new(s, FOLLOW_OBJECT, &spec))
-                        return -ENOMEM;
-        }
-        return 0;
-}
-
 static void set_polled(Follow *f, bool polled) {
         if (polled && !f->polled)
                 give_up(f);
         f->polled = polled;
+}
+
+static int compare_ranks(const void *a, const void *b) {
+        const Follow *const *x = a, *const *y = b;
+
+        return ((*x)->rank > (*y)->rank) - ((*x)->rank < (*y)->rank);
 }
 
 /* The first ones are watched. */
@@ -286,6 +395,8 @@ static void drop_unwanted(SourceApi *s) {
                         s->follows[kept++] = f;
         }
         s->n_follows = kept;
+        if (kept > 1)
+                qsort(s->follows, kept, sizeof(*s->follows), compare_ranks);
         for (size_t i = 0; i < s->n_follows; i++)
                 set_polled(s->follows[i], i >= API_WATCH_MAX);
 }
@@ -305,13 +416,20 @@ static void tidy_cache(SourceApi *s) {
 }
 
 int source_api_follow(SourceApi *s, const ApiRef *refs, size_t n) {
-        int r;
+        size_t rank = s->n_follows;
+        int r = 0;
 
-        for (size_t i = 0; i < s->n_follows; i++)
+        /* Node and DaemonSets are the first ones, and stay that. */
+        for (size_t i = 0; i < s->n_follows; i++) {
                 s->follows[i]->wanted = is_basic(s->follows[i]);
-        if (s->has_identity && s->identity.is_kubelet)
+                s->follows[i]->rank = i;
+        }
+        forget_unasked(s);
+        /* There is nobody to ask, and nothing was ever known. */
+        if (!s->kubeconfig && !s->cache)
                 n = 0;
-        r = want_all(s, refs, n);
+        for (size_t i = 0; r == 0 && i < n; i++)
+                r = want_one(s, &refs[i], &rank);
         if (r == 0)
                 drop_unwanted(s);
         if (r == 0 && s->untidy)

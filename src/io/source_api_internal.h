@@ -22,6 +22,9 @@ typedef enum FollowKind {
         FOLLOW_DAEMONSETS,
         FOLLOW_OBJECT, /* ConfigMap or Secret */
         FOLLOW_PRIORITYCLASS,
+        FOLLOW_THEIRS,  /* a DaemonSet by its name, whether it opted in or not */
+        FOLLOW_BOUND,   /* pods of this node */
+        FOLLOW_UNBOUND, /* pods that are pending, and of no node yet */
 } FollowKind;
 
 typedef struct Follow {
@@ -31,14 +34,21 @@ typedef struct Follow {
         HttpCall *call;
         bool answered; /* the call has its head */
         bool polled;
-        char *name;           /* of a PriorityClass; else NULL */
-        bool ended;           /* some request was answered, or came to nothing */
-        bool wanted;          /* while the set is renewed */
-        uint64_t generation;  /* that was looked at */
-        bool unsaved;         /* the cache has an older one */
-        int64_t said_at;      /* seconds, realtime: when the server last said anything of it; 0: never */
-        ReflectorState state; /* that was told */
+        char *namespace, *name; /* as asked for by source_api_follow ("" is all of them); NULL: it was not */
+        bool ended;             /* some request of this identity was answered, or came to nothing */
+        bool wanted;            /* while the set is renewed */
+        size_t rank;            /* the first ones are watched */
+        uint64_t generation;    /* that was looked at */
+        bool unsaved;           /* the cache has an older one */
+        int64_t said_at;        /* seconds, realtime: when the server last said anything of it; 0: never */
+        ReflectorState state;   /* that was told */
 } Follow;
+
+/* What was asked for, but the server is not, since the identity is the kubelet's: DaemonSets and unbound pods. */
+typedef struct Unasked {
+        char *namespace;
+        char *why;
+} Unasked;
 
 enum {
         QUESTION_TIMEOUT = 30 * 1000, /* milliseconds */
@@ -100,15 +110,18 @@ struct SourceApi {
 
         /* asking */
         Http *http;
-        bool shut; /* the gate: the server does not answer */
+        bool shut;    /* the gate: the server does not answer */
+        bool knocked; /* it was asked with this identity, and answered or did not */
         Backoff knocks;
         int64_t knock_at;
         int64_t heard_at; /* seconds, realtime */
         Err server_problem;
         bool is_distrusted; /* somebody answers, but not as the server should: TLS, no HTTP */
         Streaming streaming;
-        Follow **follows; /* Node, DaemonSets, then the others by resource */
+        Follow **follows; /* Node, DaemonSets, then the others as they were asked for */
         size_t n_follows, cap_follows;
+        Unasked *unasked;
+        size_t n_unasked, cap_unasked;
 
         /* the Node */
         LiveNode node;
@@ -159,6 +172,9 @@ void question_done(Question *q);
 int follow_basics(SourceApi *s);
 void follow_drop_all(SourceApi *s);
 bool follow_is_any_doubted(const SourceApi *s);  /* a list lacks what it had */
+bool follow_is_cached(const Follow *f);          /* what is known of it goes to the disk */
+void follow_end(Follow *f);                      /* a request came to its end */
+void follow_await(SourceApi *s);                 /* nothing was asked with the identity yet */
 void follow_look(Follow *f);                     /* notices what its reflector learnt */
 void follow_save(Follow *f);                     /* to the cache, if there is news */
 int follow_reload(SourceApi *s);                 /* the cache is another one */

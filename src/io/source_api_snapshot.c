@@ -4,8 +4,7 @@
 
 #include <errno.h>
 
-static void forget_objects(ApiSnapshot *s) {
-        objects_done(&s->objects);
+static void forget_priorities(ApiSnapshot *s) {
         for (size_t i = 0; i < s->n_priorities; i++)
                 priority_class_done(&s->priorities[i]);
         free(s->priorities);
@@ -13,18 +12,21 @@ static void forget_objects(ApiSnapshot *s) {
         s->n_priorities = 0;
 }
 
-void snapshot_done(ApiSnapshot *s) {
-        forget_objects(s);
-        free(s->awaited);
-        *s = (ApiSnapshot){ 0 };
+static void forget_pods(ApiSnapshot *s) {
+        for (size_t i = 0; i < s->n_pods; i++)
+                daemon_pod_done(&s->pods[i]);
+        free(s->pods);
+        s->pods = NULL;
+        s->n_pods = 0;
 }
 
-static int add_priority(ApiSnapshot *s, const ReflectorItem *item) {
-        int r = priority_class_read(item->bytes, item->len, &s->priorities[s->n_priorities]);
-
-        if (r == 0)
-                s->n_priorities++;
-        return r == -ENOMEM ? r : 0;
+void snapshot_done(ApiSnapshot *s) {
+        objects_done(&s->objects);
+        objects_done(&s->theirs);
+        forget_priorities(s);
+        forget_pods(s);
+        free(s->awaited);
+        *s = (ApiSnapshot){ 0 };
 }
 
 /* ---- objects: what has not changed since the last snapshot is not read again ---- */
@@ -97,39 +99,128 @@ static int add_object(KnownObjects *known, const ReflectorItem *item, Objects *t
         return r;
 }
 
-static int add_items(ApiSnapshot *s, const Follow *f, KnownObjects *known) {
-        size_t n;
-        const ReflectorItem *items = reflector_items(f->reflector, &n);
-        int r = 0;
+static bool is_of(const Follow *f, bool theirs) {
+        return theirs ? f->kind == FOLLOW_THEIRS : f->kind == FOLLOW_DAEMONSETS || f->kind == FOLLOW_OBJECT;
+}
 
-        for (size_t i = 0; r == 0 && i < n; i++)
-                if (f->kind == FOLLOW_PRIORITYCLASS)
-                        r = add_priority(s, &items[i]);
-                else
-                        r = add_object(known, &items[i], &s->objects);
-        return r;
+/* theirs: what did not opt in must not be taken for what did. */
+static int make_objects(const SourceApi *s, bool theirs, Objects *to) {
+        _cleanup_(known_done) KnownObjects known = { .objects = *to };
+        int r;
+
+        *to = (Objects){ 0 };
+        r = known_sort(&known);
+        for (size_t i = 0; r == 0 && i < s->n_follows && !s->left; i++) {
+                size_t n;
+                const ReflectorItem *items = reflector_items(s->follows[i]->reflector, &n);
+
+                for (size_t k = 0; r == 0 && k < n && is_of(s->follows[i], theirs); k++)
+                        r = add_object(&known, &items[k], to);
+        }
+        return r == 0 ? objects_finish(to) : r;
+}
+
+/* ---- PriorityClasses ---- */
+
+static int add_priority(ApiSnapshot *s, const ReflectorItem *item) {
+        int r = priority_class_read(item->bytes, item->len, &s->priorities[s->n_priorities]);
+
+        if (r == 0)
+                s->n_priorities++;
+        return r == -ENOMEM ? r : 0;
 }
 
 static int compare_priorities(const void *a, const void *b) {
         return strcmp(((const PriorityClass *)a)->name, ((const PriorityClass *)b)->name);
 }
 
-static int make_objects(SourceApi *s, ApiSnapshot *to) {
-        _cleanup_(known_done) KnownObjects known = { .objects = to->objects };
-        int r;
+static int make_priorities(const SourceApi *s, ApiSnapshot *to) {
+        int r = 0;
 
-        to->objects = (Objects){ 0 };
-        forget_objects(to);
+        forget_priorities(to);
         to->priorities = calloc(s->n_follows + 1, sizeof(*to->priorities));
         if (!to->priorities)
                 return -ENOMEM;
-        r = known_sort(&known);
-        for (size_t i = 0; r == 0 && i < s->n_follows && !s->left; i++)
-                if (s->follows[i]->kind != FOLLOW_NODE)
-                        r = add_items(to, s->follows[i], &known);
+        for (size_t i = 0; r == 0 && i < s->n_follows && !s->left; i++) {
+                size_t n;
+                const ReflectorItem *items = reflector_items(s->follows[i]->reflector, &n);
+
+                /* One by its name. */
+                if (s->follows[i]->kind == FOLLOW_PRIORITYCLASS && n > 0)
+                        r = add_priority(to, &items[0]);
+        }
         if (to->n_priorities > 1)
                 qsort(to->priorities, to->n_priorities, sizeof(*to->priorities), compare_priorities);
-        return r == 0 ? objects_finish(&to->objects) : r;
+        return r;
+}
+
+/* ---- pods ---- */
+
+static int compare_pods(const void *a, const void *b) {
+        const DaemonPod *x = a, *y = b;
+        int order = strcmp(x->namespace, y->namespace);
+
+        return order ? order : strcmp(x->name, y->name);
+}
+
+static bool is_listed(const ApiSnapshot *s, size_t n, const DaemonPod *pod) {
+        return n > 0 && bsearch(pod, s->pods, n, sizeof(*s->pods), compare_pods);
+}
+
+/* n_sorted: of those that are there already, which win. */
+static int add_pods(const SourceApi *s, const Follow *f, size_t n_sorted, ApiSnapshot *to) {
+        size_t n;
+        const ReflectorItem *items = reflector_items(f->reflector, &n);
+
+        for (size_t i = 0; i < n; i++) {
+                _cleanup_daemon_pod_ DaemonPod pod = { 0 };
+                int r = daemon_pod_read(items[i].bytes, items[i].len, s->node_name, &pod);
+
+                if (r == -ENOMEM)
+                        return r;
+                if (r < 0 || !pod.daemonset || !pod.here || is_listed(to, n_sorted, &pod))
+                        continue;
+                to->pods[to->n_pods++] = pod;
+                pod = (DaemonPod){ 0 };
+        }
+        return 0;
+}
+
+static int make_pods(const SourceApi *s, ApiSnapshot *to) {
+        static const FollowKind kinds[] = { FOLLOW_BOUND, FOLLOW_UNBOUND };
+        size_t most = 0, n;
+        int r = 0;
+
+        forget_pods(to);
+        for (size_t i = 0; i < s->n_follows; i++) {
+                (void)reflector_items(s->follows[i]->reflector, &n);
+                most += follow_is_cached(s->follows[i]) ? 0 : n;
+        }
+        to->pods = calloc(most + 1, sizeof(*to->pods));
+        if (!to->pods)
+                return -ENOMEM;
+        for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+                size_t n_sorted = to->n_pods;
+
+                for (size_t i = 0; r == 0 && i < s->n_follows && !s->left; i++)
+                        if (s->follows[i]->kind == kinds[k])
+                                r = add_pods(s, s->follows[i], n_sorted, to);
+                if (to->n_pods > 1)
+                        qsort(to->pods, to->n_pods, sizeof(*to->pods), compare_pods);
+        }
+        return r;
+}
+
+/* ---- all ---- */
+
+static int make_all(const SourceApi *s, ApiSnapshot *to) {
+        int r = make_objects(s, false, &to->objects);
+
+        if (r == 0)
+                r = make_objects(s, true, &to->theirs);
+        if (r == 0)
+                r = make_priorities(s, to);
+        return r == 0 ? make_pods(s, to) : r;
 }
 
 static ApiNodeState node_state(const SourceApi *s) {
@@ -184,7 +275,7 @@ static int list_awaited(const SourceApi *s, ApiSnapshot *to) {
         for (size_t i = 0; i < s->n_follows && s->loop && !s->shut; i++) {
                 const Follow *f = s->follows[i];
 
-                if (f->name && f->state == REFLECTOR_UNREAD && !f->ended)
+                if (f->kind == FOLLOW_PRIORITYCLASS && f->state == REFLECTOR_UNREAD && !f->ended)
                         names[to->n_awaited++] = f->name;
         }
         return 0;
@@ -194,7 +285,7 @@ const ApiSnapshot *source_api_snapshot(SourceApi *s) {
         ApiSnapshot *to = &s->snapshot;
         ApiNodeFacts facts = source_api_node(s);
 
-        if ((s->snapshot_is_old && make_objects(s, to) < 0) || list_awaited(s, to) < 0)
+        if ((s->snapshot_is_old && make_all(s, to) < 0) || list_awaited(s, to) < 0)
                 return NULL;
         s->snapshot_is_old = false;
         to->node_state = node_state(s);
@@ -204,4 +295,57 @@ const ApiSnapshot *source_api_snapshot(SourceApi *s) {
         to->suspect = cluster_is_other(s) || follow_is_any_doubted(s);
         to->tokens = &s->tokens;
         return to;
+}
+
+/* ---- how far it is known ---- */
+
+/* The pods of all namespaces are those of each. */
+static const Follow *find(const SourceApi *s, FollowKind kind, const char *namespace, const char *name) {
+        for (size_t i = 0; i < s->n_follows; i++) {
+                const Follow *f = s->follows[i];
+
+                if (f->kind == kind && (!*f->namespace || streq(f->namespace, namespace)) && streq(f->name, name))
+                        return f;
+        }
+        return NULL;
+}
+
+/* Another cluster has something else of that name, or nothing. */
+static ApiKnown known_of(const SourceApi *s, const Follow *f) {
+        bool said = f->state == REFLECTOR_LIVE || f->state == REFLECTOR_SUSPECT;
+        int status = reflector_status(f->reflector);
+
+        return (ApiKnown){
+                .followed = true,
+                .live = f->state == REFLECTOR_LIVE && !s->left && !cluster_is_other(s),
+                .awaited = !said && !f->ended && api_may_ask(s) && (!s->shut || !s->knocked),
+                .problem = status == 401 || status == 403 ? reflector_problem(f->reflector) : "",
+        };
+}
+
+static ApiKnown known(const SourceApi *s, FollowKind kind, const char *namespace, const char *name) {
+        const Follow *f = s ? find(s, kind, namespace, name) : NULL;
+
+        if (f)
+                return known_of(s, f);
+        for (size_t i = 0; s && kind != FOLLOW_BOUND && i < s->n_unasked; i++)
+                if (streq(s->unasked[i].namespace, namespace))
+                        return (ApiKnown){ .problem = s->unasked[i].why };
+        return (ApiKnown){ .problem = "" };
+}
+
+ApiKnown source_api_known_daemonset(const SourceApi *s, const char *namespace, const char *name) {
+        return known(s, FOLLOW_THEIRS, namespace, name);
+}
+
+ApiKnown source_api_known_bound(const SourceApi *s, const char *namespace) {
+        return known(s, FOLLOW_BOUND, namespace, "");
+}
+
+ApiKnown source_api_known_unbound(const SourceApi *s, const char *namespace) {
+        return known(s, FOLLOW_UNBOUND, namespace, "");
+}
+
+bool source_api_is_away(const SourceApi *s) {
+        return !s || !api_may_ask(s) || s->shut;
 }

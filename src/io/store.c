@@ -324,7 +324,8 @@ int store_load_index(Store *s, Err *err) {
 }
 
 int store_save_index(Store *s, bool *changed, Err *err) {
-        bool empty = s->index.n == 0 && s->index.n_tombstones == 0 && !s->index.node_name && !s->index.manifest_dir;
+        bool empty = s->index.n == 0 && s->index.n_tombstones == 0 && s->index.n_handovers == 0 &&
+                     !s->index.node_name && !s->index.manifest_dir;
         _cleanup_free_ char *text = NULL;
         size_t len;
 

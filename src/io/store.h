@@ -5,7 +5,7 @@
  *   manifests/<file>   the bytes last written for each manifest (0600)
  *   next/<file>        the bytes about to be written; renamed to manifests/<file> once the manifest stands
  *   quarantine/<stamp>-<n>-<file>   what was moved out of the manifest directory (the newest 64 are kept)
- *   index.json         origins, tombstones, the node's name, the machine id, the manifest directory's path
+ *   index.json         origins, tombstones, hand-overs, the node's name, the machine id, the manifest directory's path
  *   sources.json       the last good objects of each local file
  *   volumes/           what pods mount (io/materialise.h)
  *   ca.crt             the cluster's CA, as it was last seen (app/setup.h)
@@ -46,10 +46,12 @@ DEFINE_CLEANUP(Store *, store_free)
 typedef struct StoreSnapshot {
         const PlanEntry *present;
         size_t n_present;
-        PlanWritten *written; /* witness: unknown, for the caller to fill in; so it is with the tombstones' */
+        PlanWritten *written; /* witness: unknown, for the caller to fill in; so it is with all of them */
         size_t n_written;
         PlanTombstone *tombstones;
         size_t n_tombstones;
+        PlanHandover *handovers; /* by namespace and name */
+        size_t n_handovers;
         const char *node_name; /* last known name of this node on this machine, or NULL */
         const char *warning;   /* state was damaged and moved aside: one line, or NULL */
 } StoreSnapshot;
@@ -65,12 +67,14 @@ typedef struct StoreResult {
 
 /* Carries the plan out, step by step in its order. A step that fails leaves what stood as it was and gets its `failure`
  * set; the others go on.
- * Steps that write equal bytes touch nothing; a plan without steps touches nothing at all, unless an interrupted one
- * left something. CREATE never overwrites: what appeared since the scan makes it fail with -EEXIST. now: seconds,
- * realtime, for tombstones and quarantine names. 0, or the first failure's errno with its message (all steps were
- * tried; some failures, as of a copy for the quarantine, do not make their step fail). -ESTALE as store_scan: nothing
- * was done. An entry that the last scan could not read is a failure too, since nothing could be decided about it. When
- * nothing failed and the manifests were written to another directory before, ours go from there. */
+ * What the plan wants remembered of hand-overs is saved before the first step (only if it is new): killed behind that,
+ * the next plan comes to the same end. If that fails, the steps HAND_OVER fail, and the others go on. Steps that
+ * write equal bytes touch nothing; a plan without steps touches nothing at all, unless an interrupted one left
+ * something. CREATE never overwrites: what appeared since the scan makes it fail with -EEXIST. now: seconds, realtime,
+ * for tombstones and quarantine names. 0, or the first failure's errno with its message (all steps were tried; some
+ * failures, as of a copy for the quarantine, do not make their step fail). -ESTALE as store_scan: nothing was done. An
+ * entry that the last scan could not read is a failure too, since nothing could be decided about it. When nothing
+ * failed and the manifests were written to another directory before, ours go from there. */
 int store_apply(Store *s, Plan *plan, int64_t now, StoreResult *ret, Err *err);
 
 /* Takes over what the witness says of the tombstones' pods: one that is seen is remembered, however old it is. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Carrying a plan out, in three rounds: first state learns what will be written, then the manifest directory changes,
  * last state learns what was written. A process that is killed in any round leaves each manifest whole, and whatever
- * stands known to state. */
+ * stands known to state. What is handed over is remembered before all of them. */
 #include "io/store_internal.h"
 
 #include <errno.h>
@@ -96,6 +96,25 @@ static void resolve_next(Apply *a) {
                 note(a, err_oom(&why), why.message);
         else if (r < 0)
                 note(a, err_errno(&why, r, "cannot tidy %s/next", a->s->state_dir), why.message);
+}
+
+/* ---- what was handed over ---- */
+
+/* A manifest that goes without anybody knowing why would come back with the next plan. */
+static void remember_handovers(Apply *a) {
+        Err why = { 0 };
+        int r = store_save_handovers(a->s, a->plan, &why);
+
+        if (r == 0)
+                return;
+        note(a, err_wrap(&why, r, "cannot remember what is handed over"), why.message);
+        for (size_t i = 0; i < a->plan->n_steps; i++) {
+                const PlanStep *step = &a->plan->steps[i];
+                Err step_why = why;
+
+                if (step->verb == STEP_HAND_OVER && !step->failure)
+                        fail_step(a, i, r, &step_why);
+        }
 }
 
 /* ---- first round: state learns what will be ---- */
@@ -287,10 +306,10 @@ static void fall_back(Apply *a, const PlanStep *step) {
 
 static void carry_out(Apply *a) {
         static int (*const verbs[])(Apply *, const PlanStep *, Err *) = {
-                [STEP_SWEEP] = do_sweep,     [STEP_QUARANTINE] = do_quarantine, [STEP_REMOVE] = do_remove,
-                [STEP_WITHDRAW] = do_remove, [STEP_FORGET] = do_nothing,        [STEP_RECORD] = do_nothing,
-                [STEP_RESTORE] = do_write,   [STEP_REPLACE] = do_write,         [STEP_CREATE] = do_write,
-                [STEP_TOUCH] = do_touch,
+                [STEP_SWEEP] = do_sweep,    [STEP_QUARANTINE] = do_quarantine, [STEP_HAND_OVER] = do_remove,
+                [STEP_REMOVE] = do_remove,  [STEP_WITHDRAW] = do_remove,       [STEP_FORGET] = do_nothing,
+                [STEP_RECORD] = do_nothing, [STEP_RESTORE] = do_write,         [STEP_REPLACE] = do_write,
+                [STEP_CREATE] = do_write,   [STEP_TOUCH] = do_touch,
         };
 
         for (size_t i = 0; i < a->plan->n_steps; i++) {
@@ -349,7 +368,7 @@ static int settle_step(Apply *a, const PlanStep *step, Progress progress, Err *w
         }
         if (step->verb == STEP_RECORD || step->verb == STEP_WITHDRAW || writes(step))
                 return remember(a, step, progress, why);
-        if (step->verb != STEP_REMOVE && step->verb != STEP_FORGET)
+        if (step->verb != STEP_HAND_OVER && step->verb != STEP_REMOVE && step->verb != STEP_FORGET)
                 return 0;
         r = forget(a, step);
         return r < 0 ? err_errno(why, r, "cannot forget %s", step->file) : 0;
@@ -437,6 +456,7 @@ int store_apply(Store *s, Plan *plan, int64_t now, StoreResult *ret, Err *err) {
                 return r;
         note_unreadable(&a);
         resolve_next(&a);
+        remember_handovers(&a);
         prepare(&a);
         carry_out(&a);
         settle(&a);

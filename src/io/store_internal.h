@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of the store share: store.c (directories, lock), store_state.c (index), store_scan.c (facts),
- * store_apply.c (steps), store_tombstones.c, store_quarantine.c (moving out), store_former.c (a former manifest
- * directory). */
+ * store_apply.c (steps), store_tombstones.c, store_handovers.c, store_quarantine.c (moving out), store_former.c (a
+ * former manifest directory). */
 #pragma once
 
 #include "io/file.h"
@@ -41,6 +41,8 @@ typedef struct Index {
         size_t n, cap;
         PlanTombstone *tombstones; /* all pointers owned */
         size_t n_tombstones, cap_tombstones;
+        PlanHandover *handovers; /* all pointers owned; sorted by namespace and name */
+        size_t n_handovers;
 } Index;
 
 const IndexEntry *index_find(const Index *index, const char *file);
@@ -60,6 +62,19 @@ void index_done(Index *index);
 int index_parse(const char *text, size_t len, const char *machine_id, Index *ret);
 /* Canonical bytes, or NULL (out of memory). */
 char *index_text(const Index *index, const char *machine_id, size_t *ret_len);
+
+/* ---- store_handovers.c ---- */
+
+/* What the plan wants remembered takes the place of what is, and is on the disk then; the same again writes nothing. A
+ * failure leaves what was remembered. */
+int store_save_handovers(Store *s, const Plan *plan, Err *err);
+/* A copy in order, without what the witness said. 0 or -ENOMEM. */
+int handovers_copy(const PlanHandover *from, size_t n, PlanHandover **ret);
+void handovers_free(PlanHandover *handovers, size_t n);
+/* json NULL: none. 0, -EBADMSG or -ENOMEM. */
+int handovers_parse(const cJSON *json, Index *index);
+/* NULL: out of memory. */
+cJSON *handovers_tree(const Index *index);
 
 /* ---- store_scan.c ---- */
 
@@ -88,6 +103,8 @@ typedef struct Scan {
         size_t n_written;
         PlanTombstone *tombstones;
         size_t n_tombstones;
+        PlanHandover *handovers;
+        size_t n_handovers;
         char *node_name;
         char *warning;
 } Scan;

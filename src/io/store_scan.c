@@ -363,6 +363,10 @@ static int scan_written(Store *s, Scan *scan, Err *err) {
                 r = add_written(s, scan, &next, &files.items[i]);
         if (r == 0)
                 r = index_copy_tombstones(&s->index, &scan->tombstones, &scan->n_tombstones);
+        if (r == 0)
+                r = handovers_copy(s->index.handovers, s->index.n_handovers, &scan->handovers);
+        if (r == 0)
+                scan->n_handovers = s->index.n_handovers;
         if (r == 0 && s->index.node_name) {
                 scan->node_name = strdup(s->index.node_name);
                 r = scan->node_name ? 0 : -ENOMEM;
@@ -385,6 +389,7 @@ void scan_done(Scan *scan) {
         free(scan->written);
         free(scan->written_seen);
         tombstones_free(scan->tombstones, scan->n_tombstones);
+        handovers_free(scan->handovers, scan->n_handovers);
         free(scan->node_name);
         free(scan->warning);
         *scan = (Scan){ 0 };
@@ -429,6 +434,8 @@ int store_scan(Store *s, StoreSnapshot *ret, Err *err) {
                 .n_written = scan.n_written,
                 .tombstones = scan.tombstones,
                 .n_tombstones = scan.n_tombstones,
+                .handovers = scan.handovers,
+                .n_handovers = scan.n_handovers,
                 .node_name = scan.node_name,
                 .warning = scan.warning,
         };

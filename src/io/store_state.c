@@ -34,6 +34,7 @@ void index_done(Index *index) {
                 entry_done(&index->entries[i]);
         free(index->entries);
         tombstones_free(index->tombstones, index->n_tombstones);
+        handovers_free(index->handovers, index->n_handovers);
         free(index->node_name);
         free(index->manifest_dir);
         *index = (Index){ 0 };
@@ -247,6 +248,9 @@ static int parse_tree(const cJSON *root, const char *machine_id, Index *index) {
                 if (r < 0)
                         return r;
         }
+        r = handovers_parse(json_get(root, "handovers"), index);
+        if (r < 0)
+                return r;
         if (manifest_dir) {
                 index->manifest_dir = strdup(manifest_dir);
                 if (!index->manifest_dir)
@@ -328,6 +332,7 @@ char *index_text(const Index *index, const char *machine_id, size_t *ret_len) {
                 if (!json_append(tombstones, tombstone_tree(&index->tombstones[i])))
                         return NULL;
         if (!json_add(root, "manifests", TAKE_PTR(manifests)) || !json_add(root, "tombstones", TAKE_PTR(tombstones)) ||
+            (index->n_handovers && !json_add(root, "handovers", handovers_tree(index))) ||
             !json_add(root, "version", json_new_int(INDEX_VERSION)) ||
             !json_add_string(root, "machineId", machine_id) ||
             (index->manifest_dir && !json_add_string(root, "manifestDir", index->manifest_dir)) ||

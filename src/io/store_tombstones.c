@@ -6,8 +6,8 @@
 #include <errno.h>
 
 bool store_buries(const PlanStep *step) {
-        return step->verb == STEP_REMOVE || step->verb == STEP_WITHDRAW || step->verb == STEP_FORGET ||
-               step->verb == STEP_REPLACE || step->verb == STEP_RESTORE;
+        return step->verb == STEP_HAND_OVER || step->verb == STEP_REMOVE || step->verb == STEP_WITHDRAW ||
+               step->verb == STEP_FORGET || step->verb == STEP_REPLACE || step->verb == STEP_RESTORE;
 }
 
 /* The pod of what is removed or replaced may live on for a while: who it is, which ports it holds, and that its

@@ -133,7 +133,7 @@ def parse_fields(text):
 
 def field_selector(kind, text):
     rows = parse_fields(text)
-    known = ["metadata.name"] + ["metadata.namespace"] * kind.namespaced + ["spec.nodeName"] * (kind.name == "Pod")
+    known = ["metadata.name"] + ["metadata.namespace"] * kind.namespaced + ["spec.nodeName", "status.phase"] * (kind.name == "Pod")
     for field, _, _ in rows:
         if field not in known:
             raise Refusal(400, f'Unable to find "{kind.api_version}, Resource={kind.plural}" that match label selector "", '
@@ -141,8 +141,8 @@ def field_selector(kind, text):
 
     def value(o, field):
         for step in field.split("."):
-            o = o.get(step, {})
-        return o or ""
+            o = o.get(step) or {}
+        return o or ("Pending" if field == "status.phase" else "")  # as the real server fills it in
     return lambda o: all((value(o, field) == wanted) == equal for field, equal, wanted in rows)
 
 

@@ -7,8 +7,8 @@ from api_host import NODE, ApiHost, fenced, node
 from apiserver import ApiServer
 from host import daemonset, main
 
-DS = r"daemonsets\?"
-LIST = r"daemonsets\?(?!.*watch=1(?!.*sendInitialEvents))"  # of either way
+DS = r"daemonsets\?labelSelector"
+LIST = r"daemonsets\?labelSelector(?!.*watch=1(?!.*sendInitialEvents))"  # of either way
 
 
 def configmap(name, **data):
@@ -338,7 +338,7 @@ class Rights(FaultHost):
 
     def allow(self, *rules):
         self.server.rules = {self.USER: [
-            {"verbs": ["get", "list", "watch"], "apiGroups": [""], "resources": ["nodes", "namespaces"]}, *rules]}
+            {"verbs": ["get", "list", "watch"], "apiGroups": [""], "resources": ["nodes", "namespaces", "pods"]}, *rules]}
 
     DAEMONSETS = {"verbs": ["get", "list", "watch"], "apiGroups": ["apps"], "resources": ["daemonsets"]}
 
@@ -565,7 +565,7 @@ class Evidence(FaultHost):
         one: kube-system may not be read."""
         second = ApiServer(self.dir / "second")
         self.server.rules = second.rules = {"daemonlet:node-a": [
-            {"verbs": ["list", "watch"], "apiGroups": ["", "apps"], "resources": ["nodes", "daemonsets"]}]}
+            {"verbs": ["list", "watch"], "apiGroups": ["", "apps"], "resources": ["nodes", "daemonsets", "pods"]}]}
         self.stand()
         self.addCleanup(second.close)
         second.start()
@@ -704,7 +704,7 @@ class Many(FaultHost):
         self.wait_file("many")
         self.server.wait_for(lambda: len(self.server.watches()) == 64, what="64 watches")
         polled = [r for r in self.api()["resources"] if r.get("polled")]
-        self.assertEqual(len(polled), 8)
+        self.assertEqual(len(polled), 11)
         volumes = {v["name"]: pathlib.Path(v["hostPath"]["path"]) for v in self.pod("many")["spec"]["volumes"]}
         self.before = self.inodes()
         for name in names:
@@ -821,7 +821,7 @@ class Cache(FaultHost):
         self.follows_again()
         self.assertEqual(self.row("b")["reason"], "Fits")
         self.stop()
-        self.assertTrue(self.files_of("daemonsets"))
+        self.assertTrue(self.files_of("daemonsets?label"))
         self.server.stop()
         self.start()
         self.wait_away()
@@ -832,7 +832,7 @@ class Cache(FaultHost):
         self.stand()
 
         def damage():
-            for p in self.files_of("daemonsets"):
+            for p in self.files_of("daemonsets?label"):
                 data = bytearray(p.read_bytes())
                 data[-20] ^= 1
                 p.write_bytes(data)
@@ -852,7 +852,7 @@ class Cache(FaultHost):
         self.stand()
 
         def change():
-            for p, head in self.files_of("daemonsets").items():
+            for p, head in self.files_of("daemonsets?label").items():
                 _, items, _ = p.read_text().split("\n")
                 covered = json.dumps({k: v for k, v in sorted({**head, key: "0" * 32}.items()) if k != "checksum"},
                                      separators=(",", ":"))[1:] + "\n" + items + "\n"
@@ -879,7 +879,7 @@ class Cache(FaultHost):
         self.assertEqual(self.image("shadow"), "server:1")
 
         def lose():
-            for p in self.files_of("daemonsets"):
+            for p in self.files_of("daemonsets?label"):
                 p.unlink()
         self.restart_alone(lose)
         self.wait_reason("shadow", "SourceIncomplete")

@@ -373,7 +373,7 @@ class KubeletsIdentity(NodeHost):
         self.server.node_authorizer = True
         self.server.kubeconfig(self.kubeconfig, user=f"system:node:{NODE}")
 
-    def test_only_the_node_is_followed_and_calmly(self):
+    def test_only_the_node_and_its_pods_are_followed_and_calmly(self):
         self.server.apply(node(SSD))
         self.server.apply(fenced("served"))
         self.source("local.json", daemonset("local", nodeSelector=SSD))
@@ -386,7 +386,8 @@ class KubeletsIdentity(NodeHost):
         self.wait_reason("uses", "WaitingForConfigMap")
         self.assertEqual((self.api()["identity"], self.view()), ("kubelet", "api"))
         self.assertEqual([r["resource"] for r in self.api()["resources"]],
-                         [f"/api/v1/nodes?fieldSelector=metadata.name%3D{NODE}"])
+                         [f"/api/v1/nodes?fieldSelector=metadata.name%3D{NODE}",
+                          f"/api/v1/pods?fieldSelector=spec.nodeName%3D{NODE}"])
         self.label("hdd")
         self.wait_reason("local", "NodeSettling")
         self.label("ssd")
@@ -395,7 +396,7 @@ class KubeletsIdentity(NodeHost):
         with self.server.lock:
             seen = list(map(repr, self.server.requests))
         self.assertEqual([r for r in seen if "daemonsets" in r or "configmaps" in r or "403" in r], [])
-        self.assertLessEqual(len(seen), 5)
+        self.assertLessEqual(len(seen), 7)
 
     def test_what_it_may_not_ask_stays_as_it_was(self):
         self.server.kubeconfig(self.kubeconfig)

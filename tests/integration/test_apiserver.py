@@ -373,6 +373,15 @@ class Objects(Case):
         for selector, wanted in (("spec.nodeName%3Dnode-a", "a"), ("spec.nodeName%3D", "c"), ("metadata.name!%3Db", "ac"),
                                  ("metadata.namespace%3Db,spec.nodeName%3Dnode-b", "b"), ("metadata.namespace%3Dz", "")):
             self.assertEqual("".join(names(self.ask(f"/api/v1/pods?fieldSelector={selector}").json()["items"])), wanted, selector)
+        for name, node, phase in (("d", None, "Failed"), ("e", None, "Pending"), ("f", "node-a", "Pending")):
+            self.server.apply({"kind": "Pod", "metadata": {"name": name, "namespace": "d"}, "spec": {"nodeName": node} if node else {},
+                               "status": {"phase": phase}})
+        for selector, wanted in (("spec.nodeName%3D%2Cstatus.phase%3DPending", "ce"), ("status.phase%3DFailed", "d"),
+                                 ("spec.nodeName%3Dnode-a,status.phase%3DPending", "af"), ("status.phase!%3DPending", "d")):
+            self.assertEqual("".join(names(self.ask(f"/api/v1/pods?fieldSelector={selector}").json()["items"])), wanted, selector)
+        self.assertEqual(names(self.ask("/api/v1/namespaces/d/pods?fieldSelector=spec.nodeName%3D%2Cstatus.phase%3DPending")
+                               .json()["items"]), ["e"])
+        self.refused(DAEMONSETS + "?fieldSelector=status.phase%3Dx", 400, "BadRequest", "field label not supported: status.phase")
         self.refused(DAEMONSETS + "?fieldSelector=spec.nodeName%3Dx", 400, "BadRequest", "field label not supported: spec.nodeName")
 
     def test_pages_are_one_snapshot(self):
@@ -478,6 +487,25 @@ class Watches(Case):
         self.assertEqual((gone["type"], back["type"]), ("DELETED", "ADDED"))
         self.assertEqual(gone["object"]["metadata"]["labels"], {"tier": "node"}, "as it was last seen")
         self.assertEqual(int(back["object"]["metadata"]["resourceVersion"]) - int(gone["object"]["metadata"]["resourceVersion"]), 2)
+
+    def test_a_pod_that_is_bound_goes_from_one_watch_to_the_other(self):
+        s, pods = self.server, "/api/v1/namespaces/kube-system/pods?watch=1&fieldSelector=spec.nodeName%3D"
+
+        def pod(phase="Pending", **spec):
+            return {"kind": "Pod", "metadata": {"name": "p", "namespace": "kube-system"}, "spec": spec, "status": {"phase": phase}}
+        _, unbound = self.watch(pods + "%2Cstatus.phase%3DPending")
+        _, here = self.watch(pods + "node-a")
+        _, there = self.watch(pods + "node-b")
+        s.apply(pod())
+        s.apply(pod(nodeName="node-a"))
+        s.apply(pod("Running", nodeName="node-a"))
+        s.delete("Pod", "kube-system", "p")
+        s.apply(pod(nodeName="node-b"))
+        self.assertEqual([e["type"] for e in (next(unbound), next(unbound))], ["ADDED", "DELETED"])
+        got = [next(here) for _ in range(3)]
+        self.assertEqual([e["type"] for e in got], ["ADDED", "MODIFIED", "DELETED"])
+        self.assertEqual([e["object"]["status"]["phase"] for e in got], ["Pending", "Running", "Running"])
+        self.assertEqual(next(there)["object"]["spec"], {"nodeName": "node-b"}, "the first that it sees")
 
     def test_without_a_version_or_with_0_what_is_there_comes_first(self):
         self.fill(2)
@@ -653,7 +681,12 @@ class Identities(Case):
                 ("/api/v1/nodes?fieldSelector=metadata.name%3Dnode-a", 200), (DAEMONSETS, 403),
                 ("/api/v1/nodes?watch=1&timeoutSeconds=0.01&fieldSelector=metadata.name%3Dnode-a", 200),
                 ("/api/v1/pods", 403), ("/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-a", 200),
-                ("/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-b", 403), ("/api/v1/namespaces/kube-system", 403)]
+                ("/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-b", 403), ("/api/v1/pods?fieldSelector=spec.nodeName%3D", 403),
+                ("/api/v1/namespaces/kube-system/pods?fieldSelector=spec.nodeName%3D%2Cstatus.phase%3DPending", 403),
+                ("/api/v1/pods?fieldSelector=spec.nodeName!%3Dnode-a", 403),
+                ("/api/v1/pods?watch=1&timeoutSeconds=0.01&fieldSelector=spec.nodeName%3Dnode-a", 200),
+                ("/api/v1/pods?watch=1&timeoutSeconds=0.01", 403),
+                ("/api/v1/namespaces/kube-system/pods?fieldSelector=spec.nodeName%3Dnode-a", 200), ("/api/v1/namespaces/kube-system", 403)]
         for target, wanted in rows:
             self.assertEqual(self.ask(target, token="node").status, wanted, target)
         self.assertEqual(self.ask(DAEMONSETS).status, 200, "others are not concerned")

@@ -40,6 +40,7 @@ class Rbac(Host):
         g = self.file("b.json", agent("two", volumes=self.volumes(configMap={"name": "other"})))
         want = {("ClusterRole /daemonlet-node", "namespaces"): ["kube-system"],
                 ("Role kube-system/daemonlet-daemonsets", "daemonsets"): None,
+                ("Role kube-system/daemonlet-daemonsets", "pods"): None,
                 ("Role kube-system/daemonlet-objects", "configmaps"): ["cm", "other"],
                 ("Role kube-system/daemonlet-objects", "secrets"): ["s"]}
         self.assertEqual(self.rules(f, g), want)

@@ -10,6 +10,11 @@ enum {                        /* milliseconds */
        TOMBSTONE_KEPT = 30 + 10 * 60, /* seconds, as in io/store */
 };
 
+static void earlier(int64_t *due, int64_t at) {
+        if (at >= 0 && (*due < 0 || at < *due))
+                *due = at;
+}
+
 static int64_t seconds(const Agent *a) {
         return AM_EPOCH + a->k->now / 1000;
 }
@@ -23,8 +28,29 @@ void am_init(Agent *a, Kubelet *k, const AmWish *sources) {
                       .die_at = -1,
                       .heartbeat = -1,
                       .connect_at = -1,
-                      .node_since = -1 };
+                      .node_since = -1,
+                      .deaf_at = -1,
+                      .told_at = -1 };
         a->ledger = LEDGER_INIT;
+}
+
+/* It is asked for as soon as the server is heard. */
+static void request(Agent *a, size_t set) {
+        AmFollow *f = &a->follow[set];
+
+        f->daemonset_live = f->pods_live = false;
+        f->daemonset_at = f->pods_at = -1;
+        if (!f->followed || !a->connected)
+                return;
+        f->daemonset_at = a->k->now + km_between(20, 1000);
+        f->pods_at = a->k->now + km_between(20, 1000);
+}
+
+static void follow(Agent *a, size_t set, bool followed) {
+        if (!a->ask || a->of_api[set])
+                return;
+        a->follow[set] = (AmFollow){ .followed = followed, .heard = a->away };
+        request(a, set);
 }
 
 void am_start(Agent *a) {
@@ -36,9 +62,11 @@ void am_start(Agent *a) {
         a->kubelet_started = a->k->up ? a->k->started : -1;
         a->read_at = a->k->now;
         a->look_at = -1;
-        a->connected = false;
+        a->connected = a->away = false;
         a->connect_at = a->k->now + km_between(10, 2000);
-        a->node_since = -1;
+        a->node_since = a->deaf_at = a->told_at = -1;
+        for (size_t i = 0; i < KM_SETS; i++)
+                follow(a, i, a->seen[i].defined);
 }
 
 void am_kill(Agent *a) {
@@ -60,7 +88,18 @@ void am_sources_changed(Agent *a) {
                 a->read_at = a->k->now + AM_QUIET;
 }
 
+void am_cluster_news(Agent *a) {
+        if (a->up && a->connected && a->told_at < 0)
+                a->told_at = a->k->now + km_between(5, 500);
+}
+
 void am_api_changed(Agent *a) {
+        if (a->ask) {
+                a->deaf_at = a->k->api_up || !a->connected ? -1 : a->k->now + km_between(0, 15000);
+                /* Watches that did not notice go on with what they missed. */
+                am_cluster_news(a);
+                return;
+        }
         a->connected = false;
         a->connect_at = a->k->now + km_between(0, RETRY);
         am_news(a);
@@ -85,6 +124,7 @@ void am_lose_state(Agent *a) {
         km_trace(a->k, "  state is lost");
         memset(a->memory, 0, sizeof(a->memory));
         a->n_tombstones = 0;
+        memset(a->records, 0, sizeof(a->records));
         am_lose_cache(a);
 }
 
@@ -192,7 +232,7 @@ static void settle(Agent *a, const PlanStep *s) {
         size_t set = set_of(s);
         KmManifest m;
 
-        if (s->verb == STEP_REMOVE || s->verb == STEP_FORGET)
+        if (s->verb == STEP_HAND_OVER || s->verb == STEP_REMOVE || s->verb == STEP_FORGET)
                 a->memory[set] = (AmMemory){ 0 };
         else if (writes(s) || s->verb == STEP_RECORD) {
                 a->memory[set] = (AmMemory){ .known = true, .bytes = s->bytes };
@@ -213,16 +253,42 @@ static bool is_over(const Agent *a, const AmTombstone *t) {
         return w != WITNESS_RUNNING && w != WITNESS_TERMINATING && seconds(a) - t->removed_at > TOMBSTONE_KEPT;
 }
 
+static void save_handovers(Agent *a, const Plan *plan) {
+        AmRecord made[KM_SETS] = { 0 };
+
+        for (size_t i = 0; i < plan->n_handovers; i++)
+                for (size_t set = 0; set < KM_SETS; set++) {
+                        const PlanHandover *h = &plan->handovers[i];
+
+                        if (!streq(h->namespace, km_names[set][0]) || !streq(h->name, km_names[set][1]))
+                                continue;
+                        made[set] = (AmRecord){ .present = true, .stopped = h->stopped };
+                        (void)snprintf(made[set].pod, KM_NAME, "%s", h->pod);
+                        (void)snprintf(made[set].uid, KM_NAME, "%s", h->uid);
+                        (void)snprintf(made[set].boot, sizeof(made[set].boot), "%s", h->boot);
+                }
+        for (size_t set = 0; set < KM_SETS; set++)
+                if (made[set].present != a->records[set].present || made[set].stopped != a->records[set].stopped)
+                        km_trace(a->k, "  agent: %s is %s", a->k->files_of[set],
+                                 !made[set].present ? "not handed over any more"
+                                 : made[set].stopped ? "remembered as stopped"
+                                                     : "remembered as handed over");
+        memcpy(a->records, made, sizeof(made));
+}
+
 /* In three rounds, as the store does it; false if it died. */
 static bool apply(Agent *a, const Plan *plan) {
         resolve(a);
+        if (a->ask && dies(a))
+                return false;
+        save_handovers(a, plan);
         for (size_t i = 0; i < plan->n_steps; i++) {
                 const PlanStep *s = &plan->steps[i];
 
                 if (s->verb == STEP_REPLACE || s->verb == STEP_CREATE)
                         a->memory[set_of(s)].next = s->bytes;
-                if (s->verb == STEP_REMOVE || s->verb == STEP_WITHDRAW || s->verb == STEP_FORGET ||
-                    s->verb == STEP_REPLACE)
+                if (s->verb == STEP_HAND_OVER || s->verb == STEP_REMOVE || s->verb == STEP_WITHDRAW ||
+                    s->verb == STEP_FORGET || s->verb == STEP_REPLACE)
                         bury(a, set_of(s), s);
         }
         for (size_t i = 0; i < plan->n_steps; i++) {
@@ -248,7 +314,47 @@ typedef struct Facts {
         PlanEntry present[KM_FILES];
         PlanWritten written[KM_SETS];
         PlanTombstone tombstones[AM_TOMBSTONES];
+        PlanTheirs theirs[KM_SETS];
+        PlanHandover handovers[KM_SETS];
+        char boot[16];
 } Facts;
+
+static const PlanTheirs *theirs(const Agent *a, Facts *x, size_t set) {
+        const AmFollow *f = &a->follow[set];
+        bool has_pod = f->pods_live && f->theirs.pod != POD_NONE;
+
+        if (!f->followed)
+                return NULL;
+        x->theirs[set] = (PlanTheirs){
+                .daemonset = f->daemonset_live ? f->theirs.daemonset : THEIRS_UNKNOWN,
+                .awaited = !f->heard && !a->away,
+                .pods_known = f->pods_live,
+                .pod = has_pod ? f->theirs.pod : POD_NONE,
+                .pod_name = has_pod ? f->theirs.name : "",
+                .pod_uid = has_pod ? f->theirs.uid : "",
+                .witness = has_pod ? look_for(a, f->theirs.uid) : WITNESS_UNKNOWN,
+                .mode = a->modes[set],
+                .unfit = "",
+                .blind = "",
+                .difference = "",
+        };
+        return &x->theirs[set];
+}
+
+static void add_record(const Agent *a, Facts *x, size_t set) {
+        const AmRecord *r = &a->records[set];
+
+        if (r->present)
+                x->handovers[x->f.n_handovers++] = (PlanHandover){
+                        .namespace = km_names[set][0],
+                        .name = km_names[set][1],
+                        .pod = r->pod,
+                        .uid = r->uid,
+                        .boot = r->boot,
+                        .stopped = r->stopped,
+                        .witness = *r->uid ? look_for(a, r->uid) : WITNESS_UNKNOWN,
+                };
+}
 
 static void add_set(Agent *a, Facts *x, size_t set) {
         const AmWish *w = &a->seen[set];
@@ -267,6 +373,7 @@ static void add_set(Agent *a, Facts *x, size_t set) {
                         .by_live_node = w->wish == WISH_ABSENT && a->node_since >= 0,
                         .origin = a->of_api[set] ? "api" : "file:a.yaml",
                         .rendered = &a->k->pods[set][w->spec]->r,
+                        .theirs = theirs(a, x, set),
                 };
         if (!m->known && !m->next)
                 return;
@@ -335,8 +442,15 @@ static void make_facts(Agent *a, Facts *x) {
                              .kubelet_up_for = knows_kubelet(a) ? a->k->now - a->k->started : -1,
                              .now = seconds(a) } };
         x->f.kubelet_synced = knows_sync(a);
-        for (size_t i = 0; i < KM_SETS; i++)
+        (void)snprintf(x->boot, sizeof(x->boot), "boot-%u", a->k->boots);
+        x->f.boot = x->boot;
+        x->f.server_away = a->away;
+        x->f.stop_if_deleted = a->stop_if_deleted;
+        x->f.handovers = x->handovers;
+        for (size_t i = 0; i < KM_SETS; i++) {
                 add_set(a, x, i);
+                add_record(a, x, i);
+        }
         add_directory(a, x);
         x->f.wanted = x->wanted;
         x->f.present = x->present;
@@ -355,6 +469,7 @@ static void note_rows(Agent *a, const Plan *plan) {
                             streq(plan->rows[i].name, km_names[set][1])) {
                                 a->states[set] = (int)plan->rows[i].state;
                                 a->reasons[set] = plan->rows[i].reason;
+                                a->handovers[set] = plan->rows[i].handover;
                         }
 }
 
@@ -385,30 +500,127 @@ static void read_sources(Agent *a) {
         a->read_at = -1;
         a->look = true;
         a->complete = !a->broken;
-        for (size_t i = 0; i < KM_SETS; i++)
+        for (size_t i = 0; i < KM_SETS; i++) {
+                bool before = a->seen[i].defined;
+
                 if (a->of_api[i] ? a->connected : !a->broken)
                         a->seen[i] = a->sources[i];
+                if (a->seen[i].defined != before)
+                        follow(a, i, !before);
+        }
+}
+
+/* ---- the cluster ---- */
+
+static void lose_server(Agent *a) {
+        if (!a->away)
+                km_trace(a->k, "  agent finds the API server gone");
+        a->look |= !a->away;
+        a->connected = false;
+        a->away = true;
+        a->deaf_at = a->told_at = -1;
+        a->connect_at = a->k->now + km_between(1000, RETRY);
+        for (size_t i = 0; i < KM_SETS; i++) {
+                request(a, i);
+                a->follow[i].heard = true;
+        }
+}
+
+static void find_server(Agent *a) {
+        km_trace(a->k, "  agent hears the API server");
+        a->connected = a->look = true;
+        a->away = false;
+        if (a->node_since < 0)
+                a->node_since = a->k->now;
+        for (size_t i = 0; i < KM_SETS; i++)
+                request(a, i);
+}
+
+/* Answers to lists, and what the watches tell of what was listed. */
+static void learn(Agent *a, size_t set, bool told) {
+        AmFollow *f = &a->follow[set], before = *f;
+        AmTheirs now = { 0 };
+
+        if (!f->followed)
+                return;
+        a->ask(a->user, set, &now);
+        if (f->daemonset_at >= 0 && f->daemonset_at <= a->k->now) {
+                f->daemonset_at = -1;
+                f->daemonset_live = true;
+                f->theirs.daemonset = now.daemonset;
+        }
+        if (f->pods_at >= 0 && f->pods_at <= a->k->now) {
+                TheirDaemonSet known = f->theirs.daemonset;
+
+                f->pods_at = -1;
+                f->pods_live = true;
+                f->theirs = now;
+                f->theirs.daemonset = known;
+        }
+        f->heard |= f->daemonset_live && f->pods_live;
+        if (told) {
+                TheirDaemonSet known = f->daemonset_live ? now.daemonset : f->theirs.daemonset;
+
+                if (f->pods_live)
+                        f->theirs = now;
+                f->theirs.daemonset = known;
+        }
+        a->look |= before.daemonset_live != f->daemonset_live || before.pods_live != f->pods_live ||
+                   before.theirs.daemonset != f->theirs.daemonset || before.theirs.pod != f->theirs.pod ||
+                   !streq(before.theirs.uid, f->theirs.uid);
+}
+
+static void hear_cluster(Agent *a) {
+        int64_t now = a->k->now;
+        bool told = a->told_at >= 0 && a->told_at <= now;
+
+        if (a->deaf_at >= 0 && a->deaf_at <= now)
+                lose_server(a);
+        if (!a->connected && a->connect_at <= now) {
+                if (a->k->api_up)
+                        find_server(a);
+                else
+                        lose_server(a);
+        }
+        if (!a->connected || !a->k->api_up)
+                return;
+        if (told)
+                a->told_at = -1;
+        for (size_t i = 0; i < KM_SETS; i++)
+                learn(a, i, told);
+}
+
+static int64_t cluster_due(const Agent *a) {
+        int64_t due = -1;
+
+        earlier(&due, a->deaf_at);
+        earlier(&due, a->connected ? -1 : a->connect_at);
+        if (!a->connected || !a->k->api_up)
+                return due;
+        earlier(&due, a->told_at);
+        for (size_t i = 0; i < KM_SETS; i++) {
+                earlier(&due, a->follow[i].daemonset_at);
+                earlier(&due, a->follow[i].pods_at);
+        }
+        return due;
 }
 
 /* The API server: its DaemonSets, and the heartbeat of the kubelet. */
 static void hear(Agent *a) {
         bool synced = knows_sync(a);
 
-        if (!a->connected && a->k->api_up && a->connect_at <= a->k->now) {
+        if (a->ask)
+                hear_cluster(a);
+        else if (!a->connected && a->k->api_up && a->connect_at <= a->k->now) {
                 km_trace(a->k, "  agent hears the API server");
                 a->connected = true;
                 if (a->node_since < 0)
                         a->node_since = a->k->now;
                 a->read_at = a->k->now;
         }
-        if (a->connected)
+        if (a->connected && a->k->api_up)
                 a->heartbeat = a->k->heartbeat;
         a->look |= knows_sync(a) != synced;
-}
-
-static void earlier(int64_t *due, int64_t at) {
-        if (at >= 0 && (*due < 0 || at < *due))
-                *due = at;
 }
 
 int64_t am_due(const Agent *a) {
@@ -421,7 +633,9 @@ int64_t am_due(const Agent *a) {
         earlier(&due, a->heartbeat_at);
         earlier(&due, a->read_at >= 0 ? -1 : ledger_removal_due(&a->ledger));
         earlier(&due, ledger_look_due(&a->ledger));
-        if (a->k->has_api && a->k->api_up && !a->connected)
+        if (a->ask)
+                earlier(&due, cluster_due(a));
+        else if (a->k->has_api && a->k->api_up && !a->connected)
                 earlier(&due, a->connect_at > a->k->now ? a->connect_at : a->k->now + 1);
         return due;
 }

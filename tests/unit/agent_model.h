@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A running agent on the host of a kubelet_model: the plan and the ledger are the real ones; the store, the sources and
- * the event loop are done here in memory and in simulated time. It can be killed between any two steps. */
+ * the event loop are done here in memory and in simulated time. It can be killed between any two steps.
+ *
+ * Where it can ask a cluster (Agent.ask) it follows the DaemonSets of its local files there, and the controller's pods
+ * of them, each by a list and a watch of its own: it hears late, and late that the server is gone. */
 #pragma once
 
 #include "core/ledger.h"
@@ -33,6 +36,28 @@ typedef struct AmTombstone {
         int64_t removed_at; /* seconds */
 } AmTombstone;
 
+/* What the cluster has of a DaemonSet of ours. */
+typedef struct AmTheirs {
+        TheirDaemonSet daemonset;
+        TheirPod pod;
+        char name[KM_NAME], uid[KM_NAME]; /* of the pod */
+} AmTheirs;
+
+/* What the agent knows of that. */
+typedef struct AmFollow {
+        bool followed;
+        bool heard;              /* an answer or a failure has come */
+        bool daemonset_live, pods_live;
+        int64_t daemonset_at, pods_at; /* when the answer to a list comes; -1 */
+        AmTheirs theirs;
+} AmFollow;
+
+/* As in the index. */
+typedef struct AmRecord {
+        bool present, stopped;
+        char pod[KM_NAME], uid[KM_NAME], boot[16];
+} AmRecord;
+
 typedef struct Agent Agent;
 struct Agent {
         Kubelet *k;
@@ -47,6 +72,7 @@ struct Agent {
         size_t n_tombstones;
         AmWish seen[KM_SETS]; /* what was last read of the sources */
         int64_t heartbeat;    /* the last one of the kubelet that the API server told of; -1 */
+        AmRecord records[KM_SETS];
 
         /* In the process. */
         bool up;
@@ -63,15 +89,26 @@ struct Agent {
         int64_t heartbeat_at;    /* the kubelet's process is looked at */
         int64_t kubelet_started; /* the one that is known; -1 */
         bool asked[KM_SETS];     /* by an operator */
+        AmFollow follow[KM_SETS];
+        bool away;       /* the server cannot be asked */
+        int64_t deaf_at; /* when it finds that the server is gone; -1 */
+        int64_t told_at; /* when the watches tell something new; -1 */
         int die_at;              /* dies so many parts of a plan from now; -1: not */
 
         unsigned passes;        /* ever */
         unsigned passes_at_now; /* without time going on */
         int64_t passed_at;
+        Handover handovers[KM_SETS];
         int states[KM_SETS]; /* State of the last plan's rows; -1: no row */
         Reason reasons[KM_SETS];
         /* Asked before each step is carried out in the directory. */
         void (*on_step)(Agent *a, size_t set, const PlanStep *s);
+
+        /* The cluster as it is; NULL: there is none to ask. */
+        void (*ask)(void *user, size_t set, AmTheirs *ret);
+        void *user;
+        HandoffMode modes[KM_SETS];
+        bool stop_if_deleted;
 };
 
 void am_init(Agent *a, Kubelet *k, const AmWish *sources);
@@ -82,6 +119,8 @@ void am_news(Agent *a);
 void am_sources_changed(Agent *a);
 /* The API server went or came back. */
 void am_api_changed(Agent *a);
+/* Something happened in the cluster. */
+void am_cluster_news(Agent *a);
 void am_ask_restart(Agent *a, size_t set);
 /* `sync --now` for everything. */
 void am_ask_now(Agent *a);

@@ -52,8 +52,9 @@ void km_trace(Kubelet *k, const char *format, ...) {
 }
 
 static void trace_pod(Kubelet *k, const KmPod *p, const char *what) {
-        km_trace(k, "        kubelet: %s/%s %s: %s", km_names[p->m.set][0], km_names[p->m.set][1],
-                 p->m.pod ? p->m.pod->spec : p->m.uid, what);
+        km_trace(k, "        kubelet: %s/%s %s%s%s: %s", km_names[p->m.set][0], km_names[p->m.set][1],
+                 p->m.pod ? p->m.pod->spec : p->m.uid, p->m.theirs ? " theirs " : "", p->m.theirs ? p->m.uid : "",
+                 what);
 }
 
 static const WorldPod *edit(World *w, size_t set, const char *spec) {
@@ -65,6 +66,8 @@ static const WorldPod *edit(World *w, size_t set, const char *spec) {
 
 void km_init(Kubelet *k) {
         *k = (Kubelet){ .missed_at = -1, .list_at = -1, .sync_at = -1, .beat_at = -1, .heartbeat = -1 };
+        for (size_t i = 0; i < KM_SETS; i++)
+                k->mirrors[i].at = -1;
         world_init(&k->world);
         for (size_t i = 0; i < KM_SETS; i++) {
                 for (size_t j = 0; j < KM_SPECS; j++) {
@@ -226,11 +229,16 @@ static bool holds_name(const KmPod *p) {
         return p->known && p->phase >= KM_STARTING && p->phase <= KM_FORGETTING;
 }
 
+/* Each pod of the API server has a name of its own. */
+static bool is_namesake(const KmPod *a, const KmPod *b) {
+        return a->m.set == b->m.set && !a->m.theirs && !b->m.theirs;
+}
+
 static bool is_name_free(const Kubelet *k, const KmPod *for_pod) {
         for (size_t i = 0; i < k->n_pods; i++) {
                 const KmPod *p = &k->table[i];
 
-                if (p == for_pod || p->m.set != for_pod->m.set)
+                if (p == for_pod || !is_namesake(p, for_pod))
                         continue;
                 if (holds_name(p) || (p->phase == KM_QUEUED && p->seq < for_pod->seq))
                         return false;
@@ -241,7 +249,7 @@ static bool is_name_free(const Kubelet *k, const KmPod *for_pod) {
 static bool is_admitted(const Kubelet *k, const KmPod *for_pod) {
         for (size_t i = 0; i < k->n_pods; i++) {
                 const KmPod *p = &k->table[i];
-                bool ending = k->counts_ending && p->m.set != for_pod->m.set && p->known && km_has_containers(p);
+                bool ending = k->counts_ending && !is_namesake(p, for_pod) && p->known && km_has_containers(p);
 
                 if (p != for_pod && p->phase != KM_REFUSED && ((p->desired && p->known) || ending) &&
                     km_pods_clash(&p->m, &for_pod->m))
@@ -286,7 +294,8 @@ static void drop(Kubelet *k, size_t i) {
 
 /* ---- manifests come and go ---- */
 
-static void take_up(Kubelet *k, const KmManifest *m) {
+/* False: refused. */
+static bool take_up(Kubelet *k, const KmManifest *m) {
         KmPod *p = km_find_pod(k, m->uid);
 
         if (!p) {
@@ -298,7 +307,7 @@ static void take_up(Kubelet *k, const KmManifest *m) {
         } else if (p->known && p->phase <= KM_RUNNING) {
                 /* What it refused is refused until housekeeping has forgotten it. */
                 p->desired = true;
-                return;
+                return p->phase != KM_REFUSED;
         }
         p->desired = true;
         p->seq = ++k->seq;
@@ -310,12 +319,12 @@ static void take_up(Kubelet *k, const KmManifest *m) {
                         p->phase = KM_REFUSED;
                 p->known = true;
                 trace_pod(k, p, "REFUSED");
-                return;
+                return false;
         }
         /* The process before started it. */
         if (!p->known && p->phase == KM_RUNNING) {
                 p->known = p->found = true;
-                return;
+                return true;
         }
         if (!p->known && (p->phase == KM_FINISHED || p->phase == KM_CLEANING)) {
                 p->known = true;
@@ -325,6 +334,7 @@ static void take_up(Kubelet *k, const KmManifest *m) {
                 p->known = true;
                 trace_pod(k, p, "came back while it was ending");
         }
+        return true;
 }
 
 static void let_go(Kubelet *k, KmPod *p) {
@@ -340,7 +350,7 @@ static void set_pods(Kubelet *k) {
         for (size_t i = 0; i < k->n_pods; i++) {
                 KmPod *p = &k->table[i];
 
-                if (p->desired && !(k->store[p->m.set].present && streq(k->store[p->m.set].m.uid, p->m.uid)))
+                if (p->desired && !p->m.theirs && !(k->store[p->m.set].present && streq(k->store[p->m.set].m.uid, p->m.uid)))
                         let_go(k, p);
         }
         for (size_t i = 0; i < KM_SETS; i++) {
@@ -348,7 +358,7 @@ static void set_pods(Kubelet *k) {
                 KmPod *p = k->store[set].present ? km_find_pod(k, k->store[set].m.uid) : NULL;
 
                 if (k->store[set].present && (!p || !p->desired))
-                        take_up(k, &k->store[set].m);
+                        (void)take_up(k, &k->store[set].m);
         }
 }
 
@@ -415,6 +425,12 @@ void km_stop(Kubelet *k) {
         km_trace(k, "    kubelet stops");
         k->up = k->synced = false;
         k->n_events = 0;
+        for (size_t i = 0; i < k->n_objects; i++) {
+                k->objects[i].fails = false;
+                k->objects[i].status_at = -1;
+        }
+        for (size_t i = 0; i < KM_SETS; i++)
+                k->mirrors[i].at = -1;
         for (size_t i = k->n_pods; i-- > 0;) {
                 KmPod *p = &k->table[i];
 
@@ -448,6 +464,7 @@ void km_reboot(Kubelet *k) {
                 km_stop(k);
         km_trace(k, "    the host starts anew");
         k->booted = false;
+        k->boots++;
         for (size_t i = 0; i < k->n_pods; i++) {
                 k->table[i].phase = KM_CLEANING;
                 k->table[i].at = -1;
@@ -455,15 +472,16 @@ void km_reboot(Kubelet *k) {
         }
 }
 
-static bool needs_housekeeping(const KmPod *p) {
-        bool orphan = p->phase == KM_RUNNING || (p->phase == KM_CLEANING && p->at < 0);
+static bool needs_housekeeping(const Kubelet *k, const KmPod *p) {
+        bool orphan = p->phase == KM_RUNNING || (p->phase == KM_CLEANING && p->at < 0) ||
+                      (p->phase == KM_ENDING && p->at > k->now + ORPHAN_GRACE);
 
         return p->phase == KM_FINISHED || (p->known ? !p->desired && p->phase <= KM_RUNNING : orphan);
 }
 
 static int64_t housekeeping_due(const Kubelet *k) {
         for (size_t i = 0; k->up && !km_is_frozen(k) && i < k->n_pods; i++)
-                if (needs_housekeeping(&k->table[i]))
+                if (needs_housekeeping(k, &k->table[i]))
                         return k->now + HOUSEKEEPING - (k->now - k->started) % HOUSEKEEPING;
         return -1;
 }
@@ -474,6 +492,8 @@ static void keep_house(Kubelet *k) {
 
                 if (!p->known && p->phase == KM_RUNNING)
                         end(k, p, ORPHAN_GRACE);
+                else if (!p->known && p->phase == KM_ENDING && p->at > k->now + ORPHAN_GRACE)
+                        p->at = k->now + ORPHAN_GRACE;
                 else if (!p->known && p->phase == KM_CLEANING && p->at < 0)
                         p->at = k->now + km_between(0, 2000);
                 else if (p->phase == KM_FINISHED && p->desired) {
@@ -500,6 +520,7 @@ static void advance(Kubelet *k, KmPod *p) {
         case KM_STARTING:
                 p->phase = KM_RUNNING;
                 p->found = false;
+                p->ready_at = k->now + (p->m.theirs ? km_between(0, 5000) : 0);
                 trace_pod(k, p, "runs");
                 k->on_start(k, p);
                 break;
@@ -522,9 +543,163 @@ static void advance(Kubelet *k, KmPod *p) {
         }
 }
 
+/* ---- the pods of the API server ---- */
+
+bool km_hears(const Kubelet *k) {
+        return k->up && k->synced && k->api_up && k->now >= k->sync_at;
+}
+
+KmObject *km_find_object(Kubelet *k, const char *uid) {
+        for (size_t i = 0; i < k->n_objects; i++)
+                if (streq(k->objects[i].uid, uid))
+                        return &k->objects[i];
+        return NULL;
+}
+
+void km_tell(Kubelet *k, KmObject *o) {
+        o->told_at = k->now + km_between(10, 500);
+}
+
+void km_remove_object(Kubelet *k, KmObject *o) {
+        km_trace(k, "      %s is gone from the API server", o->name);
+        *o = k->objects[--k->n_objects];
+        k->told = true;
+}
+
+void km_evict(Kubelet *k, KmPod *p) {
+        KmObject *o = km_find_object(k, p->m.uid);
+
+        trace_pod(k, p, "is evicted");
+        if (o)
+                o->fails = true;
+        p->desired = false;
+        end(k, p, KM_GRACE);
+}
+
+static bool is_left(Kubelet *k, const KmObject *o) {
+        const KmPod *p = km_find_pod(k, o->uid);
+
+        return p && (p->phase == KM_STARTING || km_has_containers(p) || p->phase == KM_CLEANING);
+}
+
+static void handle_object(Kubelet *k, KmObject *o) {
+        KmManifest m = { .set = o->set, .pod = o->pod, .theirs = true };
+        KmPod *p = km_find_pod(k, o->uid);
+
+        o->told_at = -1;
+        if (!o->bound || o->fails)
+                return;
+        if (o->deleting || o->failed) {
+                if (p && (p->desired || !p->known)) {
+                        p->known = true;
+                        let_go(k, p);
+                        if (p->phase == KM_CLEANING && p->at < 0)
+                                p->at = k->now + km_between(0, 2000);
+                }
+                return;
+        }
+        (void)snprintf(m.uid, KM_NAME, "%s", o->uid);
+        if (!take_up(k, &m)) {
+                o->fails = true;
+                km_find_pod(k, o->uid)->desired = false;
+        }
+}
+
+/* What it should say of a pod that it knows. */
+static bool has_news(Kubelet *k, const KmObject *o, bool *ret_ready) {
+        const KmPod *p = km_find_pod(k, o->uid);
+        bool knows = p && p->known;
+
+        *ret_ready = knows && p->phase == KM_RUNNING && k->now >= p->ready_at && !o->fails;
+        if (!o->bound || o->failed || o->told_at >= 0)
+                return false;
+        /* It says that a pod has failed when its containers have ended. */
+        return o->fails ? !p || !km_has_containers(p) : knows && *ret_ready != o->ready;
+}
+
+static void tell_status(Kubelet *k, KmObject *o) {
+        bool ready, news = has_news(k, o, &ready);
+
+        if (!news) {
+                o->status_at = -1;
+                return;
+        }
+        if (o->status_at < 0)
+                o->status_at = k->now + km_between(50, 2000);
+        if (o->status_at > k->now)
+                return;
+        o->status_at = -1;
+        o->ready = ready;
+        o->failed |= o->fails;
+        o->fails = false;
+        k->told = true;
+        km_trace(k, "      %s is told to be %s", o->name, o->failed ? "Failed" : ready ? "Ready" : "not Ready");
+}
+
+/* The static pod that has a mirror; one that was refused has one that has failed, which is in nobody's way. */
+static const WorldPod *mirrored(const Kubelet *k, size_t set) {
+        for (size_t i = 0; i < k->n_pods; i++) {
+                const KmPod *p = &k->table[i];
+
+                if (!p->m.theirs && p->m.set == set && p->known && p->phase >= KM_STARTING && p->phase <= KM_CLEANING)
+                        return p->m.pod;
+        }
+        return NULL;
+}
+
+static void mirror(Kubelet *k, size_t set) {
+        KmMirror *m = &k->mirrors[set];
+        const WorldPod *pod = mirrored(k, set);
+
+        if (pod == m->pod) {
+                m->at = -1;
+                return;
+        }
+        if (m->at < 0)
+                m->at = k->now + km_between(50, 2500);
+        if (m->at > k->now)
+                return;
+        m->at = -1;
+        m->pod = pod;
+        k->told = true;
+        km_trace(k, "      the mirror of %s is %s", k->files_of[set], pod ? pod->spec : "gone");
+}
+
+static void talk(Kubelet *k) {
+        for (size_t i = k->n_objects; i-- > 0;) {
+                KmObject *o = &k->objects[i];
+
+                if (o->told_at >= 0 && o->told_at <= k->now)
+                        handle_object(k, o);
+                tell_status(k, o);
+                if (o->bound && o->deleting && o->told_at < 0 && !is_left(k, o))
+                        km_remove_object(k, o);
+        }
+        for (size_t i = 0; i < k->n_pods; i++) {
+                KmPod *p = &k->table[i];
+
+                if (p->m.theirs && p->known && p->desired && !km_find_object(k, p->m.uid))
+                        let_go(k, p);
+        }
+        for (size_t i = 0; i < KM_SETS; i++)
+                mirror(k, i);
+}
+
 static void earlier(int64_t *due, int64_t at) {
         if (at >= 0 && (*due < 0 || at < *due))
                 *due = at;
+}
+
+static int64_t talk_due(const Kubelet *k) {
+        int64_t due = -1;
+
+        for (size_t i = 0; i < k->n_objects; i++) {
+                earlier(&due, k->objects[i].told_at);
+                earlier(&due, k->objects[i].status_at);
+        }
+        for (size_t i = 0; i < KM_SETS; i++)
+                earlier(&due, k->mirrors[i].at);
+        return due >= 0 && due < k->sync_at ? k->sync_at : due;
 }
 
 int64_t km_due(const Kubelet *k) {
@@ -536,6 +711,8 @@ int64_t km_due(const Kubelet *k) {
                 earlier(&due, p->at);
                 if (p->phase == KM_STARTING && p->trace_at > k->now)
                         earlier(&due, p->trace_at);
+                if (p->ready_at > k->now)
+                        earlier(&due, p->ready_at);
         }
         if (!k->up)
                 return due;
@@ -545,6 +722,8 @@ int64_t km_due(const Kubelet *k) {
                 earlier(&due, k->sync_at > k->now ? k->sync_at : k->now + 1);
         if (k->api_up && k->synced)
                 earlier(&due, k->beat_at);
+        if (k->api_up && k->synced)
+                earlier(&due, talk_due(k));
         earlier(&due, k->list_at);
         return due;
 }
@@ -553,6 +732,8 @@ void km_run(Kubelet *k) {
         if (k->up && k->has_api && k->api_up && !k->synced && k->sync_at <= k->now) {
                 k->synced = true;
                 k->beat_at = k->now;
+                for (size_t i = 0; i < k->n_objects; i++)
+                        k->objects[i].told_at = k->now;
                 km_trace(k, "    kubelet has seen the API server");
         }
         if (k->up && k->synced && k->api_up && k->beat_at <= k->now) {
@@ -576,4 +757,6 @@ void km_run(Kubelet *k) {
         }
         if (k->up && !km_is_frozen(k) && k->now > k->started && (k->now - k->started) % HOUSEKEEPING == 0)
                 keep_house(k);
+        if (km_hears(k))
+                talk(k);
 }

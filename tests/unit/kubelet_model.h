@@ -9,7 +9,11 @@
  * that came back while it was ending when housekeeping finds it ended. A kubelet that has an API server (has_api)
  * neither stops pods nor forgets them until it has seen it; from then on it tells the server now and then that it
  * lives. A process that is started anew knows nothing: it takes over the pods that it finds wanted, and ends the
- * others. */
+ * others.
+ *
+ * With an API server there are pods of the DaemonSet controller as well. A kubelet process knows of them when it has
+ * seen the server since its own start, and admits them like any other; what it does not know goes on running, is not
+ * stopped, and does not count in its admission. The object in the server shows what the kubelet told last. */
 #pragma once
 
 #include "plan_world.h"
@@ -20,6 +24,7 @@ enum {
         KM_FILES = 48,
         KM_PODS = 96,
         KM_EVENTS = 512,
+        KM_OBJECTS = 16,
         KM_NAME = 96,
         KM_GRACE = 30 * 1000, /* of every pod of plan_world, milliseconds */
 };
@@ -42,6 +47,7 @@ typedef struct KmManifest {
         size_t set;
         const WorldPod *pod; /* NULL: somebody else's */
         char uid[KM_NAME];
+        bool theirs; /* a pod of the API server */
 } KmManifest;
 
 typedef struct KmPod {
@@ -54,6 +60,7 @@ typedef struct KmPod {
         bool desired;     /* the kubelet has a manifest of it */
         bool of_former;   /* it was there when the host was started anew: only a directory is left */
         unsigned seq;     /* in the queue */
+        int64_t ready_at; /* theirs: it is Ready from then on */
         /* What the test asks: how its manifest went. */
         bool stood, ours, left_by_agent, left_alive, left_unsynced, left_unseen, left_early;
         int64_t left_at;
@@ -71,6 +78,23 @@ typedef struct KmEvent {
         char file[KM_NAME];
         bool gone;
 } KmEvent;
+
+/* A pod of the DaemonSet controller for this node, as the API server has it. */
+typedef struct KmObject {
+        char name[KM_NAME], uid[KM_NAME];
+        size_t set;
+        const WorldPod *pod;
+        bool bound, deleting, failed, ready;
+        bool fails;        /* the kubelet is about to say that it failed */
+        int64_t told_at;   /* the kubelet hears of its last change; -1: it has */
+        int64_t status_at; /* the kubelet tells how it is; -1: it has */
+} KmObject;
+
+/* A static pod's mirror in the API server. */
+typedef struct KmMirror {
+        const WorldPod *pod; /* NULL: there is none */
+        int64_t at;          /* when it follows the static pod; -1: it has */
+} KmMirror;
 
 typedef struct Kubelet Kubelet;
 struct Kubelet {
@@ -90,6 +114,7 @@ struct Kubelet {
         bool news; /* something that an agent is told of: a file or a pod's directory */
 
         bool up, booted; /* it runs; it has run since the host was started */
+        unsigned boots;
         int64_t started, list_at, sync_at;
         bool has_api, api_up, synced;
         int64_t beat_at, heartbeat; /* when it tells the server that it lives, and when it did last; -1 */
@@ -108,6 +133,10 @@ struct Kubelet {
         KmPod table[KM_PODS];
         size_t n_pods;
         unsigned seq;
+        KmObject objects[KM_OBJECTS];
+        size_t n_objects;
+        KmMirror mirrors[KM_SETS];
+        bool told; /* the API server has something new from the kubelet */
 
         void (*on_start)(Kubelet *k, const KmPod *pod); /* its containers begin to run */
 };
@@ -142,6 +171,14 @@ bool km_is_frozen(const Kubelet *k);
 void km_set_api(Kubelet *k, bool up);
 /* The pod's containers end of themselves, and nothing tells of it. */
 void km_die(Kubelet *k, KmPod *p);
+/* A pod of the API server is ended by the kubelet itself, and has failed. */
+void km_evict(Kubelet *k, KmPod *p);
+/* It is in touch with the API server now. */
+bool km_hears(const Kubelet *k);
+KmObject *km_find_object(Kubelet *k, const char *uid);
+/* It was changed in the API server: the kubelet hears of it. */
+void km_tell(Kubelet *k, KmObject *o);
+void km_remove_object(Kubelet *k, KmObject *o);
 /* When it has something to do; -1: never. */
 int64_t km_due(const Kubelet *k);
 /* Does what is due now. */

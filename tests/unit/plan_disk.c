@@ -75,14 +75,18 @@ const WorldPod *disk_pod(const World *w, const char *bytes, size_t len) {
         return NULL;
 }
 
-Witness disk_witness(const Wishes *wishes, const WorldPod *pod) {
+Witness disk_witness_of(const Wishes *wishes, const char *uid) {
         uint64_t x = wishes->witness;
 
-        if (x == 0 || !pod)
+        if (x == 0 || !*uid)
                 return WITNESS_UNKNOWN;
-        for (const char *u = pod->r.uid; *u; u++)
+        for (const char *u = uid; *u; u++)
                 x = (x ^ (unsigned char)*u) * UINT64_C(0x100000001b3);
         return (Witness)((x >> 32) % 4);
+}
+
+Witness disk_witness(const Wishes *wishes, const WorldPod *pod) {
+        return disk_witness_of(wishes, pod ? pod->r.uid : "");
 }
 
 /* ---- random facts ---- */
@@ -159,9 +163,19 @@ static void random_memory(World *w, Disk *d, size_t name) {
         }
 }
 
+static void random_record(Disk *d, size_t name) {
+        static const char *const pods[] = { "", "one-k7x2p", "old-q2m4z" }, *const boots[] = { "one", "one", "zero" };
+
+        d->records[name] = (Record){
+                .known = true, .stopped = chance(4) == 0, .pod = pods[chance(3)], .boot = boots[chance(3)]
+        };
+}
+
 void disk_random(World *w, Disk *d) {
         memset(d, 0, sizeof(*d));
         for (size_t i = 0; i < N_NAMES; i++) {
+                if (chance(3) == 0)
+                        random_record(d, i);
                 if (chance(4))
                         random_file(w, d, i);
                 if (chance(4))
@@ -182,6 +196,29 @@ void disk_damage(World *w, Disk *d) {
                 d->memory[chance(N_NAMES)] = (Memory){ 0 };
         if (chance(4) == 0)
                 d->n_tombstones = 0;
+        if (chance(3) == 0)
+                random_record(d, chance(N_NAMES));
+}
+
+/* What the server knows; nothing is known of the present while it is away. */
+static PlanTheirs random_theirs(bool server_away) {
+        static const char *const names[] = { "", "one-k7x2p", "two-x9x9x" };
+        static const char *const uids[] = { "", "uid-of-one-k7x2p", "uid-of-two-x9x9x" };
+        TheirPod pod = (TheirPod)chance(4);
+        size_t name = pod == POD_NONE ? 0 : 1 + chance(2);
+
+        return (PlanTheirs){ .daemonset = server_away ? THEIRS_UNKNOWN
+                                          : chance(2) ? THEIRS_RUNS
+                                                      : (TheirDaemonSet)chance(4),
+                             .awaited = chance(5) == 0,
+                             .pods_known = !server_away && chance(5),
+                             .pod = pod,
+                             .pod_name = names[name],
+                             .pod_uid = uids[name],
+                             .mode = chance(2) ? HANDOFF_AUTO : (HandoffMode)chance(4),
+                             .unfit = "",
+                             .blind = "",
+                             .difference = "" };
 }
 
 void wishes_random(Wishes *s, int64_t now) {
@@ -191,6 +228,8 @@ void wishes_random(Wishes *s, int64_t now) {
 
         memset(s, 0, sizeof(*s));
         s->facts.now = now;
+        s->facts.server_away = chance(4) == 0;
+        s->facts.stop_if_deleted = chance(2);
         for (size_t i = 0; i < N_NAMES; i++) {
                 s->of[i].wanted = !none && chance(4) != 0;
                 s->of[i].wish = chance(2) ? WISH_PRESENT : (PlanWish)chance(3);
@@ -198,6 +237,9 @@ void wishes_random(Wishes *s, int64_t now) {
                 s->of[i].spec = any_spec();
                 s->of[i].origin = origins[chance(3)];
                 s->of[i].by_live_node = s->of[i].wish == WISH_ABSENT && chance(2);
+                s->of[i].only_new = s->of[i].wish == WISH_PRESENT && chance(8) == 0;
+                s->of[i].shared = chance(2);
+                s->of[i].theirs = random_theirs(s->facts.server_away);
         }
         s->facts.local_read = chance(4) != 0;
         s->facts.local_complete = s->facts.local_read && chance(2);
@@ -213,6 +255,8 @@ void wishes_random(Wishes *s, int64_t now) {
         s->file_complete = chance(2);
         s->now_one = chance(4) == 0;
         s->witness = chance(3) ? 1 + chance(1000000) : 0;
+        for (size_t i = 0; i < N_NAMES; i++)
+                s->of[i].theirs.witness = disk_witness_of(s, s->of[i].theirs.pod_uid);
 }
 
 /* ---- facts from disk and wishes ---- */
@@ -227,9 +271,23 @@ static void add_tombstones(World *w, const Disk *d, const Wishes *s) {
         }
 }
 
+static void add_records(World *w, const Disk *d, const Wishes *s) {
+        for (size_t i = 0; i < N_NAMES; i++) {
+                const Record *r = &d->records[i];
+                PlanHandover *x;
+
+                if (!r->known)
+                        continue;
+                x = world_handover(w, disk_names[i][0], disk_names[i][1], r->pod);
+                x->boot = r->boot;
+                x->stopped = r->stopped;
+                x->witness = disk_witness_of(s, x->uid);
+        }
+}
+
 void disk_facts(World *w, const Disk *d, const Wishes *s) {
         w->facts.n_wanted = w->facts.n_present = w->facts.n_written = w->facts.n_tombstones = 0;
-        w->facts.n_complete_files = w->facts.n_now_targets = 0;
+        w->facts.n_complete_files = w->facts.n_now_targets = w->facts.n_handovers = 0;
         for (size_t i = 0; i < N_NAMES; i++) {
                 const Memory *m = &d->memory[i];
 
@@ -240,6 +298,8 @@ void disk_facts(World *w, const Disk *d, const Wishes *s) {
                         x->state = s->of[i].state;
                         x->origin = s->of[i].origin;
                         x->by_live_node = s->of[i].by_live_node;
+                        x->only_new = s->of[i].only_new;
+                        x->theirs = s->of[i].shared ? &s->of[i].theirs : NULL;
                 }
                 if (m->known) {
                         PlanWritten *x = world_written(w, disk_names[i][0], disk_names[i][1], NULL, NULL);
@@ -260,6 +320,7 @@ void disk_facts(World *w, const Disk *d, const Wishes *s) {
                 x->unreadable = f->unreadable;
         }
         add_tombstones(w, d, s);
+        add_records(w, d, s);
         if (s->file_complete)
                 world_read(w, world_text(w, "set complete=a.yaml"));
         if (s->now_one)
@@ -268,6 +329,8 @@ void disk_facts(World *w, const Disk *d, const Wishes *s) {
         w->facts.local_complete = s->facts.local_complete;
         w->facts.api_synced = s->facts.api_synced;
         w->facts.all_synced = s->facts.all_synced;
+        w->facts.server_away = s->facts.server_away;
+        w->facts.stop_if_deleted = s->facts.stop_if_deleted;
         w->facts.settle = s->facts.settle;
         w->facts.node_for = s->facts.node_for;
         w->facts.hold = s->facts.hold;
@@ -365,6 +428,7 @@ void disk_step(World *w, Disk *d, const PlanStep *s, int half) {
         }
         assert_true(name < N_NAMES);
         switch (s->verb) {
+        case STEP_HAND_OVER:
         case STEP_REMOVE:
                 assert_true(f && f->kind == ENTRY_REGULAR && !f->unreadable);
                 bury(w, d, name, f, s);
@@ -410,8 +474,20 @@ void disk_resolve(World *w, Disk *d) {
         }
 }
 
+void disk_remember(Disk *d, const Plan *plan) {
+        memset(d->records, 0, sizeof(d->records));
+        for (size_t i = 0; i < plan->n_handovers; i++) {
+                const PlanHandover *h = &plan->handovers[i];
+                size_t name = disk_name(h->namespace, h->name);
+
+                assert_true(name < N_NAMES && !d->records[name].known);
+                d->records[name] = (Record){ true, h->stopped, h->pod, h->boot };
+        }
+}
+
 void disk_apply(World *w, Disk *d, const Plan *plan) {
         disk_resolve(w, d);
+        disk_remember(d, plan);
         for (size_t i = 0; i < plan->n_steps; i++)
                 disk_step(w, d, &plan->steps[i], 0);
 }

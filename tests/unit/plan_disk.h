@@ -35,10 +35,17 @@ typedef struct Tombstone {
         int64_t removed_at;
 } Tombstone;
 
+/* What is remembered of a hand-over. */
+typedef struct Record {
+        bool known, stopped;
+        const char *pod, *boot;
+} Record;
+
 typedef struct Disk {
         DiskFile files[FILES_MAX];
         size_t n_files;
         Memory memory[N_NAMES];
+        Record records[N_NAMES];
         Tombstone tombstones[TOMBSTONES_MAX];
         size_t n_tombstones;
 } Disk;
@@ -51,6 +58,9 @@ typedef struct Wishes {
                 State state;
                 const char *spec, *origin;
                 bool by_live_node; /* WISH_ABSENT */
+                bool only_new;     /* WISH_PRESENT */
+                bool shared;       /* the DaemonSet controller may have a part in it: */
+                PlanTheirs theirs;
         } of[N_NAMES];
         PlanFacts facts; /* the flags only */
         bool file_complete, now_one;
@@ -74,9 +84,12 @@ bool same_bytes(const char *a, size_t a_len, const char *b, size_t b_len);
 /* The pod with these bytes, or NULL. */
 const WorldPod *disk_pod(const World *w, const char *bytes, size_t len);
 Witness disk_witness(const Wishes *wishes, const WorldPod *pod);
+Witness disk_witness_of(const Wishes *wishes, const char *uid);
 
 /* What the store does before a plan: of a write that was interrupted, what stands becomes the bytes last written. */
 void disk_resolve(World *w, Disk *d);
+/* What is remembered of hand-overs is saved before the steps. */
+void disk_remember(Disk *d, const Plan *plan);
 /* half: 0 = the whole step; of a write, 1 = killed before the rename, 2 = killed after it. */
 void disk_step(World *w, Disk *d, const PlanStep *s, int half);
 void disk_apply(World *w, Disk *d, const Plan *plan);

@@ -17,6 +17,7 @@ void world_init(World *w) {
                                  .all_synced = true,
                                  .kubelet_synced = true,
                                  .kubelet_up_for = 3600 * 1000,
+                                 .boot = "one",
                                  .now = 1000 } };
 }
 
@@ -35,6 +36,7 @@ void world_done(World *w) {
         free(w->written);
         free(w->tombstones);
         free(w->memory);
+        free(w->handovers);
         free(w->files);
         free(w->targets);
 }
@@ -232,6 +234,38 @@ PlanMemory *world_memory(World *w, const char *namespace, const char *name) {
         return x;
 }
 
+PlanHandover *world_handover(World *w, const char *namespace, const char *name, const char *pod) {
+        PlanHandover *x = ADD(w->handovers, w->facts.n_handovers, w->cap_handovers);
+
+        w->facts.handovers = w->handovers;
+        *x = (PlanHandover){ .namespace = world_text(w, "%s", namespace),
+                             .name = world_text(w, "%s", name),
+                             .pod = world_text(w, "%s", pod),
+                             .uid = world_uid(w, pod),
+                             .boot = "one" };
+        return x;
+}
+
+const char *world_uid(World *w, const char *pod) {
+        return *pod ? world_text(w, "uid-of-%s", pod) : "";
+}
+
+PlanTheirs *world_theirs(World *w, const char *name, TheirDaemonSet daemonset, TheirPod pod) {
+        PlanTheirs *x = calloc(1, sizeof(*x));
+
+        assert_non_null(x);
+        *ADD(w->owned, w->n_owned, w->cap_owned) = x;
+        *x = (PlanTheirs){ .daemonset = daemonset,
+                           .pods_known = true,
+                           .pod = pod,
+                           .pod_name = pod == POD_NONE ? "" : world_text(w, "%s-k7x2p", name),
+                           .unfit = "",
+                           .blind = "",
+                           .difference = "" };
+        x->pod_uid = world_uid(w, x->pod_name);
+        return x;
+}
+
 /* ---- facts from text ---- */
 
 enum { WORDS_MAX = 16 };
@@ -307,7 +341,7 @@ static Reason reason_of(const char *word) {
 }
 
 /* want NS/NAME present SPEC | keep | absent [state=STATE] [reason=REASON] [origin=] [message=] [on-delete]
- * [by-live-node] */
+ * [by-live-node] [only-new] */
 static void read_want(World *w, const Line *l) {
         char *name = split_name(l->words[1]), *state = option(l, "state");
         PlanWish wish = (PlanWish)PICK(l->words[2], "absent", "keep", "present");
@@ -316,6 +350,7 @@ static void read_want(World *w, const Line *l) {
         x->origin = origin_option(w, l);
         x->on_delete = flag(l, "on-delete");
         x->by_live_node = flag(l, "by-live-node");
+        x->only_new = flag(l, "only-new");
         x->reason = option(l, "reason") ? reason_of(option(l, "reason")) : x->reason;
         x->message = option(l, "message") ? world_text(w, "%s", option(l, "message")) : NULL;
         for (unsigned i = 0; state && i <= STATE_HANDED_OVER; i++)
@@ -366,7 +401,51 @@ static void read_tombstone(World *w, const Line *l) {
         x->grace = number(l, "grace", x->grace);
 }
 
-/* memory NS/NAME [unwanted=] [damped] [restart] [absent=] [retries=] [gone=] [held=]; in the order of files */
+static const char *text_option(World *w, const Line *l, const char *key) {
+        const char *text = option(l, key);
+
+        return text ? world_text(w, "%s", text) : "";
+}
+
+/* theirs NS/NAME runs|absent|fenced|unknown [pod=unbound|bound|ready] [pods-unknown] [awaited]
+ * [mode=never|exists|ready] [witness=] [unfit=] [blind=] [difference=]; of what is wanted in a line above */
+static void read_theirs(World *w, const Line *l) {
+        char *name = split_name(l->words[1]);
+        TheirDaemonSet daemonset = (TheirDaemonSet)PICK(l->words[2], "unknown", "absent", "fenced", "runs");
+        TheirPod pod = option(l, "pod") ? (TheirPod)PICK(option(l, "pod"), "none", "unbound", "bound", "ready")
+                                        : POD_NONE;
+        PlanTheirs *x = world_theirs(w, name, daemonset, pod);
+        bool found = false;
+
+        x->pods_known = !flag(l, "pods-unknown");
+        x->awaited = flag(l, "awaited");
+        x->mode = option(l, "mode") ? (HandoffMode)PICK(option(l, "mode"), "", "never", "exists", "ready")
+                                    : HANDOFF_AUTO;
+        x->witness = witness_option(l);
+        x->unfit = text_option(w, l, "unfit");
+        x->blind = text_option(w, l, "blind");
+        x->difference = text_option(w, l, "difference");
+        for (size_t i = 0; i < w->facts.n_wanted; i++)
+                if (streq(w->wanted[i].namespace, l->words[1]) && streq(w->wanted[i].name, name)) {
+                        w->wanted[i].theirs = x;
+                        found = true;
+                }
+        if (!found)
+                fail_msg("theirs of what is not wanted: %s/%s", l->words[1], name);
+}
+
+/* handover NS/NAME [pod=] [boot=] [stopped] [witness=]; in the order of names */
+static void read_handover(World *w, const Line *l) {
+        char *name = split_name(l->words[1]), *pod = option(l, "pod");
+        PlanHandover *x = world_handover(w, l->words[1], name, str_or_empty(pod));
+
+        x->boot = option(l, "boot") ? world_text(w, "%s", option(l, "boot")) : x->boot;
+        x->stopped = flag(l, "stopped");
+        x->witness = witness_option(l);
+}
+
+/* memory NS/NAME [unwanted=] [damped] [restart] [absent=] [retries=] [gone=] [held=] [missing=]; in the order of files
+ */
 static void read_memory(World *w, const Line *l) {
         char *name = split_name(l->words[1]);
         PlanMemory *x = world_memory(w, l->words[1], name);
@@ -378,6 +457,7 @@ static void read_memory(World *w, const Line *l) {
         x->retries = (unsigned)number(l, "retries", 0);
         x->gone_for = number(l, "gone", 0);
         x->held_since = number(l, "held", 0);
+        x->missing_for = number(l, "missing", 0);
 }
 
 /* set WORD... */
@@ -395,6 +475,8 @@ static void read_set(World *w, const Line *l) {
                 { "rerender", &f->rerender, true },
                 { "confirm", &f->confirm, true },
                 { "kubelet-unsynced", &f->kubelet_synced, false },
+                { "server-away", &f->server_away, true },
+                { "stop-if-deleted", &f->stop_if_deleted, true },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
@@ -402,6 +484,8 @@ static void read_set(World *w, const Line *l) {
                         *flags[i].to = flags[i].value;
         if (option(l, "hold"))
                 f->hold = (HoldPolicy)PICK(option(l, "hold"), "never", "until-synced", "always");
+        if (option(l, "boot"))
+                f->boot = streq(option(l, "boot"), "unknown") ? NULL : world_text(w, "%s", option(l, "boot"));
         f->now = number(l, "clock", f->now);
         f->kubelet_up_for = number(l, "kubelet-up", f->kubelet_up_for);
         f->removal_delay = number(l, "removal-delay", f->removal_delay);
@@ -422,8 +506,9 @@ void world_read(World *w, char *text) {
                 const char *word;
                 void (*read)(World *w, const Line *l);
         } rows[] = {
-                { "want", read_want },           { "stands", read_stands }, { "written", read_written },
-                { "tombstone", read_tombstone }, { "memory", read_memory }, { "set", read_set },
+                { "want", read_want },           { "stands", read_stands },     { "written", read_written },
+                { "tombstone", read_tombstone }, { "memory", read_memory },     { "set", read_set },
+                { "theirs", read_theirs },       { "handover", read_handover },
         };
         char *save = NULL;
 
@@ -485,6 +570,8 @@ static void print_memory(const PlanRow *r, Buf *out) {
                 buf_printf(out, " wait=%lld", (long long)r->wait);
         if (r->held_since)
                 buf_printf(out, " held=%lld", (long long)r->held_since);
+        if (r->missing)
+                buf_str(out, " missing");
         if (r->absent_for >= 0)
                 buf_printf(out, " absent=%lld", (long long)r->absent_for);
         if (r->written_at)
@@ -499,8 +586,11 @@ void world_print(const World *w, const Plan *plan, Buf *out) {
                 buf_printf(out, "%s %s", step_verb_name(s->verb), s->file);
                 if (s->bytes)
                         buf_printf(out, " %s", world_spec(w, s->bytes, s->len));
-                buf_printf(out, "%s%s%s [%s] %s\n", s->save_copy ? " +save" : "", s->move_first ? " +move" : "",
-                           s->again ? " +again" : "", step_effect_name(s->effect), s->why);
+                buf_printf(out, "%s%s%s%s", s->save_copy ? " +save" : "", s->move_first ? " +move" : "",
+                           s->again ? " +again" : "", s->back ? " +back" : "");
+                if (s->pod)
+                        buf_printf(out, " pod=%s", s->pod);
+                buf_printf(out, " [%s] %s\n", step_effect_name(s->effect), s->why);
         }
         for (size_t i = 0; i < plan->n_rows; i++) {
                 const PlanRow *r = &plan->rows[i];
@@ -513,5 +603,11 @@ void world_print(const World *w, const Plan *plan, Buf *out) {
                 buf_char(out, '\n');
                 if (w->facts.memory)
                         print_memory(r, out);
+        }
+        for (size_t i = 0; i < plan->n_handovers; i++) {
+                const PlanHandover *h = &plan->handovers[i];
+
+                buf_printf(out, "remember %s/%s %s %s%s\n", h->namespace, h->name, *h->pod ? h->pod : "-", h->boot,
+                           h->stopped ? " stopped" : "");
         }
 }

@@ -75,10 +75,18 @@ void scan(void) {
 }
 
 int apply(const PlanStep *steps, size_t n, int64_t now) {
+        return apply_with(steps, n, NULL, 0, now);
+}
+
+int apply_with(const PlanStep *steps, size_t n, const PlanHandover *handovers, size_t n_handovers, int64_t now) {
         PlanStep copies[256];
-        Plan plan = { .steps = copies, .n_steps = n };
+        PlanHandover all[16];
+        Plan plan = { .steps = copies, .n_steps = n, .handovers = all, .n_handovers = n_handovers };
         int r;
 
+        assert_true(n_handovers <= ARRAY_SIZE(all));
+        if (n_handovers)
+                memcpy(all, handovers, n_handovers * sizeof(*handovers));
         assert_true(n <= ARRAY_SIZE(copies));
         if (n)
                 memcpy(copies, steps, n * sizeof(*steps));
@@ -109,6 +117,19 @@ void apply_ok(PlanStep step) {
                 fail_msg("%s", err.message);
         assert_int_equal(result.done, 1);
         assert_int_equal(result.failed, 0);
+}
+
+PlanHandover handover_of(const char *name) {
+        return (PlanHandover){ .namespace = "kube-system",
+                               .name = name,
+                               .pod = streq(name, "a") ? "a-1" : "b-1",
+                               .uid = streq(name, "a") ? "uid-a" : "uid-b",
+                               .boot = "boot-1" };
+}
+
+void remember_ok(const PlanHandover *handovers, size_t n) {
+        if (apply_with(NULL, 0, handovers, n, NOW) < 0)
+                fail_msg("%s", err.message);
 }
 
 const char *in_manifests(const char *name) {

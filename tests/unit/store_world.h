@@ -35,8 +35,13 @@ void scan(void);
 /* One step on a file of ours. */
 PlanStep step_of(StepVerb verb, const char *file, const char *bytes);
 int apply(const PlanStep *steps, size_t n, int64_t now);
+int apply_with(const PlanStep *steps, size_t n, const PlanHandover *handovers, size_t n_handovers, int64_t now);
 int apply_one(PlanStep step);
 void apply_ok(PlanStep step);
+
+/* Of kube-system/<name>; the pod is <name>-1. */
+PlanHandover handover_of(const char *name);
+void remember_ok(const PlanHandover *handovers, size_t n); /* a plan without steps */
 
 const char *in_manifests(const char *name);
 const char *in_state(const char *name);

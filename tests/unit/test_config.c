@@ -23,6 +23,8 @@ static void dump(const Config *c, Buf *out) {
         buf_printf(out, "proc_dir %s\n", c->kubelet_proc_dir);
         buf_printf(out, "manifest_dir %s\n", c->manifest_dir ? c->manifest_dir : "-");
         buf_printf(out, "dir %s\n", c->daemonsets_dir);
+        buf_printf(out, "on_api_deleted %d\n", (int)c->on_api_deleted);
+        buf_printf(out, "follow_api %d\n", c->follow_api);
         buf_printf(out, "kubeconfig %s\n", c->api_kubeconfig ? c->api_kubeconfig : "-");
         buf_printf(out, "namespaces %s\n", c->api_namespaces);
         buf_printf(out, "tokens %d\n", c->api_tokens);
@@ -50,6 +52,8 @@ static const char defaults[] = "name -\n"
                                "proc_dir /proc\n"
                                "manifest_dir -\n"
                                "dir /etc/daemonlet/daemonsets.d\n"
+                               "on_api_deleted 0\n"
+                               "follow_api 0\n"
                                "kubeconfig -\n"
                                "namespaces kube-system\n"
                                "tokens 0\n"

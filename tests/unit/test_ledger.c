@@ -386,6 +386,35 @@ static void test_holds_and_conflicts_count_when_they_begin(void **state) {
 }
 
 /* A plan says since when; it is handed to the next one, until there is none that says so. */
+static void test_handovers_and_takebacks_are_counted(void **state) {
+        static const struct {
+                StepVerb verb;
+                bool back, failed;
+                unsigned handovers, takebacks; /* from the first row on */
+        } rows[] = {
+                { STEP_HAND_OVER, false, false, 1, 0 }, { STEP_HAND_OVER, false, true, 1, 0 },
+                { STEP_REMOVE, false, false, 1, 0 },    { STEP_CREATE, false, false, 1, 0 },
+                { STEP_CREATE, true, false, 1, 1 },     { STEP_CREATE, true, true, 1, 1 },
+                { STEP_HAND_OVER, false, false, 2, 1 }, { STEP_CREATE, true, false, 2, 2 },
+        };
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                Made m;
+
+                (void)plan_of(&m, rows[i].verb, false);
+                m.step.back = rows[i].back;
+                m.step.failure = rows[i].failed ? failure : NULL;
+                assert_int_equal(ledger_learn(&l, &m.plan, 1000), 0);
+                assert_int_equal(l.handovers, rows[i].handovers);
+                assert_int_equal(l.takebacks, rows[i].takebacks);
+        }
+        /* They are no repairs, and nothing is remembered of them. */
+        assert_int_equal(l.repairs, 0);
+        assert_null(remembered(&l, FILE_A, 1000));
+}
+
 static void test_since_when_it_is_held(void **state) {
         const int64_t late = LEDGER_FIGHT_WINDOW;
         _cleanup_ledger_ Ledger l = LEDGER_INIT;
@@ -501,6 +530,7 @@ int main(void) {
                 cmocka_unit_test(test_copies_count_with_their_manifest),
                 cmocka_unit_test(test_what_has_no_name_counts_for_itself),
                 cmocka_unit_test(test_holds_and_conflicts_count_when_they_begin),
+                cmocka_unit_test(test_handovers_and_takebacks_are_counted),
                 cmocka_unit_test(test_since_when_it_is_held),
                 cmocka_unit_test(test_what_has_no_row_is_not_held),
                 cmocka_unit_test(test_delays_are_no_holds),

@@ -175,6 +175,57 @@ static void test_what_is_gone_counts_from_the_first_sight(void **state) {
 }
 
 /* What no row speaks of any more has no pod to wait for. */
+/* ---- what the DaemonSet controller runs ---- */
+
+static void missing_is(Ledger *l, bool missing, int64_t now) {
+        Made m;
+
+        (void)calm(&m);
+        m.row.missing = missing;
+        m.row.unsettled = missing;
+        assert_int_equal(ledger_learn(l, &m.plan, now), 0);
+}
+
+static void test_what_is_missing_counts_from_the_first_sight(void **state) {
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+
+        (void)state;
+        missing_is(&l, false, 500);
+        assert_null(remembered(&l, FILE_A, 500));
+        missing_is(&l, true, 1000);
+        assert_int_equal(remembered(&l, FILE_A, 1000)->missing_for, 0);
+        assert_int_equal(remembered(&l, FILE_A, 2500)->missing_for, 1500);
+        assert_int_equal(ledger_look_due(&l), 1000 + LEDGER_LOOK_MIN);
+        missing_is(&l, true, 3000);
+        assert_int_equal(remembered(&l, FILE_A, 4000)->missing_for, 3000);
+        /* It is remembered for as long as it lasts, but no longer. */
+        missing_is(&l, true, 1000 + 3 * LEDGER_FIGHT_WINDOW);
+        assert_int_equal(remembered(&l, FILE_A, 1000 + 3 * LEDGER_FIGHT_WINDOW)->missing_for, 3 * LEDGER_FIGHT_WINDOW);
+        missing_is(&l, false, 1001 + 3 * LEDGER_FIGHT_WINDOW);
+        assert_null(remembered(&l, FILE_A, 1001 + 3 * LEDGER_FIGHT_WINDOW));
+        assert_int_equal(ledger_look_due(&l), -1);
+        /* It begins anew. */
+        missing_is(&l, true, 700000);
+        assert_int_equal(remembered(&l, FILE_A, 700010)->missing_for, 10);
+}
+
+/* It came back within the time for which an entry is kept, or has no row any more. */
+static void test_what_is_not_missing_now_is_not_counted(void **state) {
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+        Plan empty = { 0 };
+
+        (void)state;
+        missing_is(&l, true, 1000);
+        missing_is(&l, false, 2000);
+        assert_int_equal(remembered(&l, FILE_A, 3000)->missing_for, 0);
+        missing_is(&l, true, 4000);
+        assert_int_equal(remembered(&l, FILE_A, 4500)->missing_for, 500);
+        assert_int_equal(ledger_learn(&l, &empty, 5000), 0);
+        assert_int_equal(remembered(&l, FILE_A, 6000)->missing_for, 0);
+        missing_is(&l, true, 7000);
+        assert_int_equal(remembered(&l, FILE_A, 7500)->missing_for, 500);
+}
+
 static void test_what_has_no_row_is_not_waited_for(void **state) {
         _cleanup_ledger_ Ledger l = LEDGER_INIT;
 
@@ -311,6 +362,8 @@ int main(void) {
                 cmocka_unit_test(test_other_bytes_are_tried_anew),
                 cmocka_unit_test(test_restart_on_request_is_no_try),
                 cmocka_unit_test(test_what_is_gone_counts_from_the_first_sight),
+                cmocka_unit_test(test_what_is_missing_counts_from_the_first_sight),
+                cmocka_unit_test(test_what_is_not_missing_now_is_not_counted),
                 cmocka_unit_test(test_what_has_no_row_is_not_waited_for),
                 cmocka_unit_test(test_who_waits_is_not_forgotten),
                 cmocka_unit_test(test_looks_are_ever_less_frequent),

@@ -24,9 +24,9 @@ static void fail_with(World *w, const Plan *plan, const char *what) {
         for (size_t i = 0; i < w->facts.n_wanted; i++) {
                 const PlanWanted *x = &w->facts.wanted[i];
 
-                buf_printf(&out, "want %s/%s %d %s %s%s\n", x->namespace, x->name, (int)x->wish,
+                buf_printf(&out, "want %s/%s %d %s %s%s%s\n", x->namespace, x->name, (int)x->wish,
                            x->rendered ? world_spec(w, x->rendered->bytes, x->rendered->len) : "-", x->origin,
-                           x->by_live_node ? " by-live-node" : "");
+                           x->by_live_node ? " by-live-node" : "", x->only_new ? " only-new" : "");
         }
         for (size_t i = 0; i < w->facts.n_present; i++) {
                 const PlanEntry *x = &w->facts.present[i];
@@ -45,6 +45,21 @@ static void fail_with(World *w, const Plan *plan, const char *what) {
                 buf_printf(&out, "tombstone %s/%s %.8s witness=%d removed %" PRId64 " s before\n",
                            w->facts.tombstones[i].namespace, w->facts.tombstones[i].name, w->facts.tombstones[i].uid,
                            (int)w->facts.tombstones[i].witness, w->facts.now - w->facts.tombstones[i].removed_at);
+        for (size_t i = 0; i < w->facts.n_wanted; i++) {
+                const PlanTheirs *t = w->facts.wanted[i].theirs;
+
+                if (t)
+                        buf_printf(&out, "theirs %s/%s %d awaited=%d known=%d pod=%d witness=%d mode=%d\n",
+                                   w->facts.wanted[i].namespace, w->facts.wanted[i].name, (int)t->daemonset, t->awaited,
+                                   t->pods_known, (int)t->pod, (int)t->witness, (int)t->mode);
+        }
+        for (size_t i = 0; i < w->facts.n_handovers; i++)
+                buf_printf(&out, "handover %s/%s pod=%s boot=%s stopped=%d witness=%d\n",
+                           w->facts.handovers[i].namespace, w->facts.handovers[i].name, w->facts.handovers[i].pod,
+                           w->facts.handovers[i].boot, w->facts.handovers[i].stopped,
+                           (int)w->facts.handovers[i].witness);
+        buf_printf(&out, "server-away=%d stop-if-deleted=%d kubelet-up=%" PRId64 "\n\n", w->facts.server_away,
+                   w->facts.stop_if_deleted, w->facts.kubelet_up_for);
         world_print(w, plan, &out);
         (void)fputs(buf_text(&out), stderr); /* longer than what cmocka can print */
         fail_msg("%s", what);
@@ -129,8 +144,8 @@ static void check_hold(World *w, const Plan *plan, const Disk *before, const Wis
                         fail_with(w, plan, "new bytes beside an earlier pod");
                 if (!last || disk_witness(s, last) == WITNESS_GONE)
                         continue;
-                if (step->verb == STEP_REMOVE || step->verb == STEP_FORGET || step->verb == STEP_REPLACE ||
-                    step->verb == STEP_CREATE || step->verb == STEP_WITHDRAW)
+                if (step->verb == STEP_HAND_OVER || step->verb == STEP_REMOVE || step->verb == STEP_FORGET ||
+                    step->verb == STEP_REPLACE || step->verb == STEP_CREATE || step->verb == STEP_WITHDRAW)
                         fail_with(w, plan, "changed although it is held");
                 if (step->verb == STEP_RESTORE && step->bytes != m->bytes)
                         fail_with(w, plan, "restored to other than the last bytes");
@@ -191,12 +206,15 @@ static void check_result(World *w, const Plan *plan, Disk *after, const Wishes *
                         fail_with(w, plan, "the row's revision does not stand");
                 if (!s->of[i].wanted || s->of[i].wish != WISH_PRESENT || (f && f->unreadable))
                         continue;
-                if (row->state == STATE_CONFLICT || row->state == STATE_HELD || row->state == STATE_WAITING)
+                if (row->state == STATE_CONFLICT || row->state == STATE_HELD || row->state == STATE_WAITING ||
+                    row->state == STATE_HANDED_OVER)
                         continue;
                 /* The server's copy of it stands. */
                 if (row->reason == REASON_SourceIncomplete && streq(row->origin, "api") && !w->facts.api_synced)
                         continue;
                 if (row->reason == REASON_Restarting || (row->has_step && row->verb == STEP_WITHDRAW))
+                        continue;
+                if (p && s->of[i].only_new)
                         continue;
                 if (!p || p->r.input[0] != s->of[i].spec[0] || strchr(p->spec, '!'))
                         fail_with(w, plan, "wanted, but does not stand");
@@ -253,7 +271,44 @@ static void check_restarts(World *w, const Plan *plan, const Disk *before) {
         }
 }
 
+static const Record *record_after(const Disk *after, const char *namespace, const char *name) {
+        size_t i = disk_name(namespace, name);
+
+        return i < N_NAMES && after->records[i].known ? &after->records[i] : NULL;
+}
+
+/* What is handed over is the controller's as well, is remembered as such, and does not stand; what comes back was
+ * remembered, and is no more. */
+static void check_handovers(World *w, const Plan *plan, const Disk *before, Disk *after, const Wishes *s) {
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const PlanStep *step = &plan->steps[i];
+                size_t name = disk_name(step->namespace, step->name);
+
+                if (step->verb == STEP_HAND_OVER && !(s->of[name].wanted && s->of[name].shared))
+                        fail_with(w, plan, "handed over to nobody");
+                if (step->verb == STEP_HAND_OVER && !record_after(after, step->namespace, step->name))
+                        fail_with(w, plan, "handed over, and not remembered");
+                if (step->back && (step->verb != STEP_CREATE || !before->records[name].known))
+                        fail_with(w, plan, "taken back, and it was not handed over");
+                if (step->verb == STEP_CREATE && record_after(after, step->namespace, step->name))
+                        fail_with(w, plan, "taken back, and still remembered");
+        }
+        for (size_t i = 0; i < N_NAMES; i++) {
+                const PlanRow *row = plan_find_row(plan, disk_names[i][0], disk_names[i][1]);
+                const DiskFile *f = disk_find(after, world_file(w, disk_names[i][0], disk_names[i][1]));
+                bool handed = row && row->state == STATE_HANDED_OVER, stands = f && disk_pod(w, f->bytes, f->len);
+
+                if (after->records[i].known && !(s->of[i].wanted && s->of[i].shared))
+                        fail_with(w, plan, "remembered for nobody");
+                if (handed && (stands || !after->records[i].known || !streq(after->records[i].boot, "one")))
+                        fail_with(w, plan, "handed over, but it stands, or is not remembered");
+                if (row && row->missing && row->handover != HANDOVER_AWAITED && !before->records[i].known)
+                        fail_with(w, plan, "missing, though it was not handed over");
+        }
+}
+
 static void check_plan(World *w, const Plan *plan, const Disk *before, Disk *after, const Wishes *s) {
+        check_handovers(w, plan, before, after, s);
         check_restarts(w, plan, before);
         check_order(w, plan);
         check_removals(w, plan, before, after);
@@ -265,6 +320,12 @@ static void check_plan(World *w, const Plan *plan, const Disk *before, Disk *aft
 
 static int compare_files(const void *a, const void *b) {
         return strcmp(((const DiskFile *)a)->file, ((const DiskFile *)b)->file);
+}
+
+static bool same_record(const Record *a, const Record *b) {
+        if (!a->known || !b->known)
+                return a->known == b->known;
+        return a->stopped == b->stopped && streq(a->pod, b->pod) && streq(a->boot, b->boot);
 }
 
 /* Equal directories, and equal memories of what stands. */
@@ -285,6 +346,8 @@ static bool same_disk(Disk *a, Disk *b) {
 
                 if (x->known != y->known || !streq(x->origin, y->origin) ||
                     !same_bytes(x->bytes, x->len, y->bytes, y->len))
+                        return false;
+                if (!same_record(&a->records[i], &b->records[i]))
                         return false;
         }
         return true;
@@ -313,8 +376,8 @@ static PlanMemory *memory_for_another(const World *w, const Plan *plan) {
         return memory;
 }
 
-/* Whether one goes, or loses the tombstone of its pod, whose ports are not those of the present rendering, which take
- * part in the contest: only until then its own ones are in the way. */
+/* Whether one goes, comes back, or loses the tombstone of its pod, whose ports are not those of the present rendering,
+ * which take part in the contest: only until then its own ones are in the way. */
 static bool frees_stale(World *w, const Plan *plan, const Disk *before, const Wishes *s) {
         for (size_t i = 0; i < plan->n_steps; i++) {
                 const PlanStep *step = &plan->steps[i];
@@ -324,8 +387,9 @@ static bool frees_stale(World *w, const Plan *plan, const Disk *before, const Wi
                                     : m                       ? disk_pod(w, m->bytes, m->len)
                                                               : NULL;
 
-                if ((step->verb == STEP_WITHDRAW || step->verb == STEP_RECORD) && s->of[name].wish == WISH_PRESENT &&
-                    !(p && streq(p->spec, s->of[name].spec)))
+                if ((step->verb == STEP_WITHDRAW || step->verb == STEP_RECORD ||
+                     (step->verb == STEP_RESTORE && step->again)) &&
+                    s->of[name].wish == WISH_PRESENT && !(p && streq(p->spec, s->of[name].spec)))
                         return true;
         }
         return false;
@@ -344,6 +408,7 @@ static void check_interrupted(World *w, const Plan *plan, const Disk *before, Di
                         _cleanup_plan_ Plan again = { 0 };
 
                         disk_resolve(w, &disk);
+                        disk_remember(&disk, plan);
                         for (size_t i = 0; i < stop; i++)
                                 disk_step(w, &disk, &plan->steps[i], 0);
                         if (half)
@@ -408,7 +473,7 @@ static void ask_restarts(Agent *a) {
 static void plan_once(World *w, Agent *a, Disk *disk, size_t counts[STEP_TOUCH + 1]) {
         _cleanup_plan_ Plan plan = { 0 }, again = { 0 };
         Wishes wishes;
-        Disk before;
+        Disk before, same;
         bool stale;
 
         wishes_random(&wishes, a->now / 1000);
@@ -438,6 +503,11 @@ static void plan_once(World *w, Agent *a, Disk *disk, size_t counts[STEP_TOUCH +
                 world_print(w, &plan, &what);
                 fail_with(w, &again, buf_text(&what));
         }
+        same = *disk;
+        disk_remember(&same, &again);
+        for (size_t i = 0; i < N_NAMES; i++)
+                if (!stale && !same_record(&same.records[i], &disk->records[i]))
+                        fail_with(w, &again, "a second plan remembers something else");
         learn(w, a, &again);
 }
 

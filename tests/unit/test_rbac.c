@@ -39,13 +39,13 @@ static bool has_string(const cJSON *list, const char *s) {
         return false;
 }
 
-/* Only DaemonSets have no names; an empty list, or an empty name in it, would be the whole collection. Sorted, and each
- * once. */
+/* Only DaemonSets and pods have no names; an empty list, or an empty name in it, would be the whole collection. Sorted,
+ * and each once. */
 static void check_names(const cJSON *rule, const char *resource) {
         const cJSON *names = json_get(rule, "resourceNames"), *name;
         const char *last = "";
 
-        if (streq(resource, "daemonsets")) {
+        if (streq(resource, "daemonsets") || streq(resource, "pods")) {
                 assert_null(names);
                 return;
         }
@@ -64,6 +64,7 @@ static void check_rule(const cJSON *rule) {
                 { "nodes", "" },
                 { "priorityclasses", "scheduling.k8s.io" },
                 { "daemonsets", "apps" },
+                { "pods", "" },
                 { "configmaps", "" },
                 { "secrets", "" },
                 { "serviceaccounts/token", "" },

@@ -925,6 +925,39 @@ static void test_single_is_not_doubted(void **state) {
         assert_int_equal(reflector_state(w.r), REFLECTOR_LIVE);
 }
 
+static void test_the_fleeting_is_not_doubted(void **state) {
+        static const ReflectorSpec spec = {
+                .path = PATH, .selector = "labelSelector=l", .kind = "DaemonSet", .fleeting = true
+        };
+        _cleanup_world_ World w = world_of(&spec);
+        _cleanup_json_ cJSON *items = cJSON_Parse("[" OBJECT("a", "u-a", "7", "") "]");
+
+        (void)state;
+        reflector_set_streaming(w.r, STREAMING_NO);
+        load_ab(&w);
+        good(&w, LIST("200", ""));
+        expect(&w, REFLECTOR_LIVE, NULL, "", 0, WATCH_TARGET("200"));
+        /* From the past. */
+        reply(&w, 200, -1, EVENT("ADDED", "c", "201") ERROR_EVENT("410", "Expired"), 0, 5000);
+        assert_items(&w, "c");
+        ask(&w);
+        good(&w, LIST("150", ITEM("a", "7")));
+        expect(&w, REFLECTOR_LIVE, NULL, "a", 0, WATCH_TARGET("150"));
+        /* Perhaps another cluster's. */
+        reflector_suspect(w.r);
+        reply(&w, 410, -1, NULL, 0, 5);
+        ask(&w);
+        good(&w, LIST("300", ITEM("b", "8")));
+        expect(&w, REFLECTOR_LIVE, NULL, "b", 0, WATCH_TARGET("300"));
+        assert_int_equal(reflector_doubt_ends(w.r), -1);
+        /* What an older version stored while it was in doubt. */
+        reflector_abort(w.r, w.now);
+        assert_int_equal(reflector_load(w.r, "", items), 0);
+        ask(&w);
+        good(&w, LIST("400", ""));
+        expect(&w, REFLECTOR_LIVE, NULL, "", 0, WATCH_TARGET("400"));
+}
+
 /* ---- polling, hurry, abort ---- */
 
 static void test_poll(void **state) {
@@ -1281,6 +1314,7 @@ int main(void) {
                 cmocka_unit_test(test_suspicion_in_the_middle_of_a_list),
                 cmocka_unit_test(test_a_list_that_began_before_the_suspicion),
                 cmocka_unit_test(test_single_is_not_doubted),
+                cmocka_unit_test(test_the_fleeting_is_not_doubted),
                 cmocka_unit_test(test_poll),
                 cmocka_unit_test(test_from_watch_to_poll),
                 cmocka_unit_test(test_hurry),

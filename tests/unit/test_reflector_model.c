@@ -3,7 +3,7 @@
  * from an older backup, and whose answers are cut, delayed, refused and replaced by garbage. Time is simulated.
  *
  * At each step: what leaves the snapshot was really deleted at some time; what is in it was once said by the server.
- * After an hour without faults the snapshot is what the server has, and LIVE.
+ * After an hour without faults the snapshot is what the server has, and LIVE. What is fleeting is never in doubt.
  *
  * MODEL_SEED=n runs one sequence, MODEL_RUNS=n that many. */
 #include "core/reflector.h"
@@ -63,7 +63,7 @@ typedef struct Model {
         uint64_t seed, random;
         int64_t now;
         bool trouble;
-        bool poll;
+        bool poll, fleeting;
         Server *s;
         Line line;
         Reflector *r;
@@ -401,7 +401,7 @@ static void serve_line(Model *m) {
 /* ---- the agent ---- */
 
 static void restart_agent(Model *m) {
-        static const ReflectorSpec spec = { .path = "/apis/apps/v1/daemonsets", .kind = "DaemonSet" };
+        const ReflectorSpec spec = { .path = "/apis/apps/v1/daemonsets", .kind = "DaemonSet", .fleeting = m->fleeting };
         _cleanup_buf_ Buf text = BUF_INIT;
         _cleanup_json_ cJSON *items = NULL;
         Reflector *fresh = reflector_new(&spec);
@@ -438,7 +438,8 @@ static void check_loss(Model *m, unsigned uid) {
                 return;
         if (s->lost_at[uid] < 0)
                 wrong(m, "lost n%u of uid %u, which was never deleted", s->names[uid], uid);
-        if (s->version < s->before_restore && m->now - s->lost_at[uid] < REFLECTOR_DOUBT && !has_successor(s, uid))
+        if (!m->fleeting && s->version < s->before_restore && m->now - s->lost_at[uid] < REFLECTOR_DOUBT &&
+            !has_successor(s, uid))
                 wrong(m, "lost n%u, which a restored server lacks since %" PRId64, s->names[uid], s->lost_at[uid]);
 }
 
@@ -471,6 +472,8 @@ static void check(Model *m) {
         m->generation = reflector_generation(m->r);
         if ((state == REFLECTOR_LIVE) != (*reflector_problem(m->r) == 0))
                 wrong(m, "%s: '%s'", reflector_state_name(state), reflector_problem(m->r));
+        if (m->fleeting && (state == REFLECTOR_SUSPECT || reflector_doubt_ends(m->r) >= 0))
+                wrong(m, "something fleeting is doubted");
         if (state == REFLECTOR_UNREAD && n > 0)
                 wrong(m, "items of nowhere");
         if (reflector_confirmed(m->r) > m->now || m->asked != (reflector_due(m->r) < 0))
@@ -564,6 +567,7 @@ static void run(uint64_t seed) {
         memcpy(m.s->backup, m.s->objects, sizeof(m.s->backup));
         m.s->streaming = (StreamingKind)below(&m, N_STREAMING);
         m.poll = one_in(&m, 5);
+        m.fleeting = seed % 5 == 0;
         restart_agent(&m);
         m.trouble = true;
         for (int i = 0; i < STEPS; i++) {

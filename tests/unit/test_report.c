@@ -116,6 +116,35 @@ static void test_rows_are_found(void **state) {
         assert_null(report_find(NULL, "a", "x"));
 }
 
+static void test_controllers_line(void **state) {
+        static const struct {
+                const char *row, *want;
+        } rows[] = {
+                { "{}", "" },
+                { "{\"message\":\"m\"}", "" },
+                { "{\"controller\":{\"runs\":\"daemonlet\"}}", "runs now: the static pod" },
+                { "{\"controller\":{\"runs\":\"controller\",\"pod\":\"p\"},\"message\":\"m\"}",
+                  "runs now: the controller's pod; m" },
+                { "{\"controller\":{\"runs\":\"both\"},\"message\":\"m; blind\"}",
+                  "runs now: the static pod and the controller's; m; blind" },
+                { "{\"controller\":{\"runs\":\"nobody\",\"blind\":\"blind\"},\"message\":\"m; blind\"}",
+                  "runs now: nobody; m; blind" },
+                { "{\"controller\":{\"runs\":\"daemonlet\",\"blind\":\"blind\"},\"message\":\"\"}",
+                  "runs now: the static pod; blind" },
+                { "{\"controller\":{\"runs\":\"a later version's\"},\"message\":\"m\"}", "" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                _cleanup_json_ cJSON *row = cJSON_Parse(rows[i].row);
+                _cleanup_buf_ Buf out = BUF_INIT;
+
+                assert_non_null(row);
+                report_controller_line(row, &out);
+                assert_string_equal(buf_text(&out), rows[i].want);
+        }
+}
+
 static void check_summary(cJSON *rows, const char *want) {
         _cleanup_buf_ Buf out = BUF_INIT;
 
@@ -174,12 +203,13 @@ static void test_status(void **state) {
         char want[512];
 
         (void)state;
-        (void)snprintf(want, sizeof(want),
-                       "{\"counters\":{\"conflicts\":4,\"held\":3,\"quarantined\":2,\"repairs\":1,\"restarts\":5},"
-                       "\"lastErrors\":[{\"at\":5,\"count\":3,\"daemonset\":\"ns/a\",\"message\":\"disk full\"},"
-                       "{\"at\":2,\"count\":1,\"daemonset\":\"\",\"message\":\"no sources\"}],\"pid\":%d,"
-                       "\"problem\":\"bad\",\"version\":1}",
-                       (int)getpid());
+        (void)snprintf(
+                want, sizeof(want),
+                "{\"counters\":{\"conflicts\":4,\"handovers\":0,\"held\":3,\"quarantined\":2,\"repairs\":1,\"restarts\":5,\"takebacks\":0},"
+                "\"lastErrors\":[{\"at\":5,\"count\":3,\"daemonset\":\"ns/a\",\"message\":\"disk full\"},"
+                "{\"at\":2,\"count\":1,\"daemonset\":\"\",\"message\":\"no sources\"}],\"pid\":%d,"
+                "\"problem\":\"bad\",\"version\":1}",
+                (int)getpid());
         assert_string_equal(text, want);
 }
 
@@ -284,6 +314,7 @@ int main(void) {
                 cmocka_unit_test(test_ages_of_rows),
                 cmocka_unit_test(test_what_is_well),
                 cmocka_unit_test(test_rows_are_found),
+                cmocka_unit_test(test_controllers_line),
                 cmocka_unit_test(test_summary),
                 cmocka_unit_test(test_summary_knows_every_state),
                 cmocka_unit_test(test_columns_of_status),

@@ -347,6 +347,70 @@ static void damaged_tombstone_damages_the_index(void **unused) {
         assert_int_equal(snapshot.n_tombstones, 0);
 }
 
+static const struct HandoverRow {
+        const char *name;
+        const char *from, *to; /* an edit of the index */
+        bool good;
+} handover_rows[] = {
+        { "hand-overs that are no list", "\"handovers\":", "\"handovers\":{},\"x\":", false },
+        { "a hand-over that is none", "\"handovers\":[", "\"handovers\":[7,", false },
+        { "a hand-over without a namespace", "\"namespace\":", "\"x\":", false },
+        { "a hand-over without a name", "\"name\":\"b\"", "\"x\":\"b\"", false },
+        { "a hand-over whose name is none", "\"name\":\"a\"", "\"name\":7", false },
+        { "a hand-over without a pod", "\"pod\":", "\"x\":", false },
+        { "a hand-over without a uid", "\"uid\":\"uid-a\"", "\"uid\":null", false },
+        { "a hand-over without a boot", "\"boot\":\"boot-1\"", "\"boot\":1", false },
+        { "a hand-over that may be stopped", "\"stopped\":false", "\"stopped\":0", false },
+        { "a hand-over that does not say whether it is stopped", "\"stopped\":false", "\"x\":false", false },
+        { "two hand-overs of one name", "\"name\":\"b\"", "\"name\":\"a\"", false },
+        { "hand-overs out of order", "\"name\":\"a\"", "\"name\":\"c\"", true },
+        { "two hand-overs of one name in two namespaces", "\"name\":\"b\",\"namespace\":\"kube-system\"",
+          "\"name\":\"a\",\"namespace\":\"x\"", true },
+};
+
+static void handover_row(void **data) {
+        const struct HandoverRow *row = *data;
+        const PlanHandover both[] = { handover_of("a"), handover_of("b") };
+
+        (void)world_set_up(NULL);
+        open_store();
+        remember_ok(both, 2);
+        store = store_free(store);
+        edit_state("index.json", row->from, row->to);
+        open_store();
+        scan();
+        assert_int_equal(!snapshot.warning, row->good);
+        assert_int_equal(snapshot.n_handovers, row->good ? 2 : 0);
+        assert_int_equal(exists(in_state("index.json.damaged")), !row->good);
+        if (row->good)
+                assert_string_equal(snapshot.handovers[0].uid, streq(row->from, "\"name\":\"a\"") ? "uid-b" : "uid-a");
+        (void)world_tear_down(NULL);
+}
+
+static void index_of_before_hand_overs_is_read(void **unused) {
+        _cleanup_free_ char *before = NULL, *after = NULL, *text = NULL;
+        const PlanHandover one = handover_of("b");
+
+        (void)unused;
+        open_store();
+        apply_ok(step_of(STEP_CREATE, A_FILE, a1));
+        text = test_read_file(in_state("index.json"), NULL);
+        assert_null(strstr(text, "handovers"));
+        before = tree_state(base);
+        open_store();
+        scan();
+        assert_null(snapshot.warning);
+        assert_int_equal(snapshot.n_handovers, 0);
+        assert_int_equal(apply(NULL, 0, NOW), 0);
+        after = tree_state(base);
+        assert_string_equal(before, after);
+        remember_ok(&one, 1);
+        open_store();
+        scan();
+        assert_int_equal(snapshot.n_handovers, 1);
+        assert_string_equal(snapshot.written[0].origin, "file:x.yaml");
+}
+
 static void damaged_bytes_are_not_remembered(void **unused) {
         (void)unused;
         open_store();
@@ -438,11 +502,14 @@ static int read_body(void *unused) {
 }
 
 static void reading_survives_out_of_memory(void **unused) {
+        const PlanHandover both[] = { handover_of("a"), handover_of("b") };
+
         (void)unused;
         open_store();
         apply_ok(step_of(STEP_CREATE, A_FILE, BARE("a", "1")));
         apply_ok(step_of(STEP_REMOVE, A_FILE, NULL));
         apply_ok(step_of(STEP_CREATE, B_FILE, BARE("b", "1")));
+        remember_ok(both, 2);
         assert_int_equal(store_save_sources(store, "{}", 2, &err), 0);
         put_file(in_state("manifests/" A_FILE), BARE("a", "1"), 0600);
         put_file(in_state("next/" B_FILE), "damaged", 0600);
@@ -469,19 +536,23 @@ int main(void) {
                 WORLD_TEST(wrong_modes_of_our_files_are_seen),
                 WORLD_TEST(unreadable_entries_are_flagged),
                 WORLD_TEST(damaged_tombstone_damages_the_index),
+                WORLD_TEST(index_of_before_hand_overs_is_read),
                 WORLD_TEST(damaged_bytes_are_not_remembered),
                 WORLD_TEST(node_name_is_remembered_on_this_machine),
                 WORLD_TEST(sources_are_kept),
                 WORLD_TEST(reading_survives_out_of_memory),
         };
-        struct CMUnitTest tests[ARRAY_SIZE(fixed) + ARRAY_SIZE(damage_rows)];
+        struct CMUnitTest tests[ARRAY_SIZE(fixed) + ARRAY_SIZE(damage_rows) + ARRAY_SIZE(handover_rows)];
+        struct CMUnitTest *rows = tests + ARRAY_SIZE(fixed);
 
         memcpy(tests, fixed, sizeof(fixed));
         for (size_t i = 0; i < ARRAY_SIZE(damage_rows); i++)
-                tests[ARRAY_SIZE(fixed) + i] = (struct CMUnitTest){
-                        .name = damage_rows[i].name,
-                        .test_func = damage_row,
-                        .initial_state = (void *)(uintptr_t)&damage_rows[i]
-                };
+                *rows++ = (struct CMUnitTest){ .name = damage_rows[i].name,
+                                               .test_func = damage_row,
+                                               .initial_state = (void *)(uintptr_t)&damage_rows[i] };
+        for (size_t i = 0; i < ARRAY_SIZE(handover_rows); i++)
+                *rows++ = (struct CMUnitTest){ .name = handover_rows[i].name,
+                                               .test_func = handover_row,
+                                               .initial_state = (void *)(uintptr_t)&handover_rows[i] };
         return _cmocka_run_group_tests("store", tests, ARRAY_SIZE(tests), NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define DAEMONSET(name, image, pod)                                                                                    \
         "{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: " name                                                \
@@ -15,7 +16,8 @@
 
 /* What may change. Texts of one object each, NULL at the end. */
 typedef struct Input {
-        const char *local[6], *api[6];
+        const char *local[6], *api[6], *theirs[6], *former[3];
+        bool follow_api;
         const char *node_name, *zone, *volumes_dir, *api_server;
         bool secret_env_inline, tokens_off, no_digests;
         int64_t priority; /* 0: the class is not known */
@@ -24,7 +26,8 @@ typedef struct Input {
 
 typedef struct Made {
         LocalSnapshot local;
-        Objects api;
+        Objects api, theirs;
+        FormerName former[3];
         NodeView node;
         PriorityClass priority;
         Token token;
@@ -51,6 +54,7 @@ static int read_texts(const char *const *texts, bool digests, Objects *ret) {
 static void made_done(Made *m) {
         wanted_done(&m->wanted);
         objects_done(&m->api);
+        objects_done(&m->theirs);
         local_snapshot_done(&m->local);
         node_view_done(&m->node);
 }
@@ -66,7 +70,8 @@ static int make_facts(const Input *s, Made *last, Made *ret) {
         }
         if (!last && read_texts(s->local, false, &ret->local.objects) < 0)
                 return -ENOMEM;
-        if (read_texts(s->api, !s->no_digests, &ret->api) < 0)
+        if (read_texts(s->api, !s->no_digests, &ret->api) < 0 ||
+            read_texts(s->theirs, !s->no_digests, &ret->theirs) < 0)
                 return -ENOMEM;
         ret->local.objects.over = &ret->api;
         ret->node.name = strdup(s->node_name ? s->node_name : "node-1");
@@ -83,6 +88,9 @@ static int make_facts(const Input *s, Made *last, Made *ret) {
                 .node = &ret->node,
                 .node_known = true,
                 .local = &ret->local,
+                .theirs = &ret->theirs,
+                .follow_api = s->follow_api,
+                .former = ret->former,
                 .render = { .node_name = ret->node.name,
                             .secret_env_inline = s->secret_env_inline,
                             .volumes_dir = s->volumes_dir ? s->volumes_dir : "/var/lib/daemonlet/volumes",
@@ -93,6 +101,9 @@ static int make_facts(const Input *s, Made *last, Made *ret) {
                             .n_priorities = s->priority != 0,
                             .tokens = s->tokens_off ? NULL : &ret->tokens },
         };
+        for (size_t i = 0; i < ARRAY_SIZE(s->former) && s->former[i]; i++)
+                ret->former[ret->facts.n_former++] = (FormerName){ (char *)(uintptr_t) "kube-system",
+                                                                   (char *)(uintptr_t)s->former[i] };
         return 0;
 }
 
@@ -276,8 +287,121 @@ static void local_ones(void **state) {
         assert_string_equal(taken(&bare, &both), "b");
 }
 
+/* ---- the DaemonSet controller's ---- */
+
+#define UNFENCED(name, image, more)                                                                                    \
+        "{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: " name                                                \
+        ", namespace: kube-system}, spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, "   \
+        "spec: {containers: [{name: c, image: '" image "'}]" more "}}}}\n"
+#define CLAIM "volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]"
+
+/* "NAME wish image origin" of each, with what is special about it. */
+static const char *described(const Input *s) {
+        static char text[512];
+        _cleanup_made_ Made made;
+        size_t n = 0;
+
+        assert_int_equal(make_facts(s, NULL, &made), 0);
+        assert_int_equal(wanted_make(&made.facts, &made.wanted), 0);
+        text[0] = 0;
+        for (size_t i = 0; i < made.wanted.n; i++) {
+                const PlanWanted *w = &made.wanted.wanted[i];
+                const WantedItem *item = &made.wanted.items[i];
+                const char *image = w->rendered ? strstr(w->rendered->bytes, "\"image\":\"") : NULL;
+
+                assert_ptr_equal(wanted_own(item), item->followed ? item->followed : item->object);
+                n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %s %.3s %s%s%s%s", n ? "; " : "", w->name,
+                                      (const char *const[]){ "absent", "keep", "present" }[w->wish],
+                                      image ? image + 9 : "-", w->origin, w->only_new ? " only-new" : "",
+                                      item->followed ? " followed" : "", item->former ? " former" : "");
+        }
+        return text;
+}
+
+static void templates_of_the_server(void **state) {
+        static const struct {
+                Input s;
+                const char *want;
+        } rows[] = {
+                { { .local = { UNFENCED("a", "i:1", "") }, .theirs = { UNFENCED("a", "i:2", "") } },
+                  "a present i:1 file:x.yaml" },
+                { { .local = { UNFENCED("a", "i:1", "") }, .theirs = { UNFENCED("a", "i:2", "") }, .follow_api = true },
+                  "a present i:2 file:x.yaml only-new followed" },
+                { { .local = { UNFENCED("a", "i:1", "") }, .theirs = { UNFENCED("b", "i:2", "") }, .follow_api = true },
+                  "a present i:1 file:x.yaml" },
+                /* What cannot run here is not followed. */
+                { { .local = { UNFENCED("a", "i:1", "") }, .theirs = { PLAIN("a", "i:2") }, .follow_api = true },
+                  "a present i:1 file:x.yaml" },
+                { { .local = { UNFENCED("a", "i:1", "") },
+                    .theirs = { UNFENCED("a", "i:2", ", " CLAIM) },
+                    .follow_api = true },
+                  "a present i:1 file:x.yaml" },
+                { { .local = { UNFENCED("a", "i:1", "") },
+                    .theirs = { UNFENCED("a", "i:2", ", nodeSelector: {zone: y}") },
+                    .follow_api = true },
+                  "a present i:1 file:x.yaml" },
+                { { .local = { UNFENCED("a", "i:1", "") }, .theirs = { UNFENCED("a", "", "") }, .follow_api = true },
+                  "a present i:1 file:x.yaml" },
+                /* One that opted in counts already. */
+                { { .local = { UNFENCED("a", "i:1", "") },
+                    .api = { PLAIN("a", "i:3") },
+                    .theirs = { UNFENCED("a", "i:2", "") },
+                    .follow_api = true },
+                  "a present i:3 api" },
+                { { .api = { PLAIN("a", "i:3") }, .theirs = { UNFENCED("a", "i:2", "") }, .follow_api = true },
+                  "a present i:3 api" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+                assert_string_equal(described(&rows[i].s), rows[i].want);
+}
+
+static void followed_ones_are_not_rendered_twice(void **state) {
+        static const Input one = { .local = { UNFENCED("a", "i:1", "") },
+                                   .theirs = { UNFENCED("a", "i:2", "") },
+                                   .follow_api = true },
+                           other = { .local = { UNFENCED("a", "i:1", "") },
+                                     .theirs = { UNFENCED("a", "i:3", "") },
+                                     .follow_api = true },
+                           off = { .local = { UNFENCED("a", "i:1", "") }, .theirs = { UNFENCED("a", "i:2", "") } };
+
+        (void)state;
+        assert_string_equal(taken(&one, &one), "a");
+        assert_string_equal(taken(&one, &other), "");
+        assert_string_equal(taken(&one, &off), "");
+        assert_string_equal(taken(&off, &one), "");
+        assert_string_equal(taken(&off, &off), "a");
+}
+
+static void former_ones(void **state) {
+        static const struct {
+                Input s;
+                const char *want;
+        } rows[] = {
+                { { .former = { "a" } }, "" },
+                { { .former = { "a" }, .theirs = { UNFENCED("a", "i:2", "") } }, "a keep - api former" },
+                { { .former = { "a" }, .theirs = { PLAIN("a", "i:2") } }, "" },
+                { { .former = { "a" }, .theirs = { UNFENCED("b", "i:2", "") } }, "" },
+                { { .former = { "a", "b" },
+                    .api = { PLAIN("c", "i:1") },
+                    .theirs = { UNFENCED("a", "i:2", ""), UNFENCED("b", "i:2", "") } },
+                  "c present i:1 api; a keep - api former; b keep - api former" },
+                { { .former = { "a" }, .local = { UNFENCED("a", "i:1", "") }, .theirs = { UNFENCED("a", "i:2", "") } },
+                  "a present i:1 file:x.yaml" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+                assert_string_equal(described(&rows[i].s), rows[i].want);
+}
+
 static int make_twice(void *user) {
-        static const Input after = { .api = { PLAIN("a", "i:1"), PLAIN("b", "i:2"), PLAIN("c", "i:1") } };
+        static const Input after = { .api = { PLAIN("a", "i:1"), PLAIN("b", "i:2"), PLAIN("c", "i:1") },
+                                     .local = { UNFENCED("l", "i:1", "") },
+                                     .theirs = { UNFENCED("l", "i:2", ""), UNFENCED("f", "i:2", "") },
+                                     .former = { "f" },
+                                     .follow_api = true };
         _cleanup_made_ Made first = { 0 }, second = { 0 };
         int r = make_facts(&plain, NULL, &first);
 
@@ -285,7 +409,7 @@ static int make_twice(void *user) {
         if (r == 0)
                 r = wanted_make(&first.facts, &first.wanted);
         if (r == 0)
-                r = make_facts(&after, &first, &second);
+                r = make_facts(&after, NULL, &second);
         second.facts.before = &first.wanted;
         return r == 0 ? wanted_make(&second.facts, &second.wanted) : r;
 }
@@ -303,6 +427,9 @@ int main(void) {
                 cmocka_unit_test(the_node_changes),
                 cmocka_unit_test(what_others_are_used_by),
                 cmocka_unit_test(local_ones),
+                cmocka_unit_test(templates_of_the_server),
+                cmocka_unit_test(followed_ones_are_not_rendered_twice),
+                cmocka_unit_test(former_ones),
                 cmocka_unit_test(no_memory),
         };
 

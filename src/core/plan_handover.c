@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The DaemonSet controller's part: core/handover.h decides who runs a DaemonSet, here its facts are gathered, and what
+ * came of it is put into words and remembered. */
+#include "core/plan_internal.h"
+
+#include <errno.h>
+
+#define CONTROLLER "the DaemonSet controller"
+
+static int compare(const void *a, const void *b) {
+        const PlanHandover *x = a, *y = b;
+        int c = strcmp(x->namespace, y->namespace);
+
+        return c ? c : strcmp(x->name, y->name);
+}
+
+static const PlanHandover *find_record(const PlanFacts *f, const PlanItem *it) {
+        const PlanHandover key = { .namespace = it->namespace, .name = it->name };
+
+        return f->n_handovers ? bsearch(&key, f->handovers, f->n_handovers, sizeof(key), compare) : NULL;
+}
+
+static bool is_of_this_boot(const PlanFacts *f, const PlanHandover *h) {
+        return h && f->boot && streq(h->boot, f->boot);
+}
+
+/* Of the pod that is there, else of the last one. */
+static Witness witness_of_theirs(const PlanItem *it) {
+        const PlanTheirs *t = it->wanted->theirs;
+
+        if (t->pods_known && t->pod != POD_NONE)
+                return t->witness;
+        return it->record && *it->record->uid ? it->record->witness : WITNESS_UNKNOWN;
+}
+
+/* Those that are wanted, and those of what stands: that is not parsed where it is known to be the same. */
+static int look_for_host_ports(PlanItem *it) {
+        const Rendered *rendered = it->wanted->wish == WISH_PRESENT ? it->wanted->rendered : NULL;
+        const char *input = it->last && !item_intact(it) ? it->last->input : it->input;
+        int r;
+
+        it->host_ports = rendered && rendered->n_ports > 0;
+        if (it->host_ports || (rendered && streq(input, rendered->input)))
+                return 0;
+        r = item_read_lingering(it);
+        it->host_ports = r >= 0 && it->lingers->n_ports > 0;
+        return r;
+}
+
+static int64_t missing_for(const PlanFacts *f, const PlanItem *it) {
+        const PlanMemory *m = memory_of(f, it->file);
+
+        return m ? m->missing_for : 0;
+}
+
+/* A directory alone may be left from an earlier boot: it keeps nothing away. */
+static bool is_theirs_seen(const PlanFacts *f, const PlanItem *it, Witness witness) {
+        return witness == WITNESS_RUNNING || (witness == WITNESS_TERMINATING && is_of_this_boot(f, it->record));
+}
+
+static int decide(const PlanFacts *f, PlanItem *it) {
+        const PlanTheirs *t = it->wanted->theirs;
+        Witness witness = witness_of_theirs(it);
+        HandoverFacts facts = {
+                .daemonset = t->daemonset,
+                .awaited = t->awaited,
+                .pods_known = t->pods_known,
+                .server_away = f->server_away,
+                .pod = t->pod,
+                .pod_seen = is_theirs_seen(f, it, witness),
+                .pod_gone = witness == WITNESS_GONE,
+                .mode = t->mode,
+                .stands = item_stands(it) || item_has_last(it),
+                .kubelet_runs = f->kubelet_up_for >= 0,
+                .away = is_of_this_boot(f, it->record) && !it->record->stopped,
+                .stopped = it->record && it->record->stopped,
+                .stop_if_deleted = f->stop_if_deleted,
+                .missing_for = missing_for(f, it),
+        };
+        int r = look_for_host_ports(it);
+
+        facts.host_ports = it->host_ports;
+        it->handover = handover_decide(&facts);
+        /* Whoever gave up waiting does not wait again because something else is in the way. */
+        it->missing = handover_is_missing(&facts) || it->handover == HANDOVER_AWAITED ||
+                      (t->awaited && !facts.stands && facts.missing_for >= HANDOVER_PATIENCE);
+        it->theirs_run = witness == WITNESS_RUNNING ||
+                         (witness == WITNESS_UNKNOWN && t->pods_known && t->pod == POD_READY);
+        return r;
+}
+
+int planner_handover(Planner *p) {
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < p->n_items; i++) {
+                PlanItem *it = &p->items[i];
+
+                if (!it->wanted || !it->wanted->theirs)
+                        continue;
+                it->record = find_record(p->facts, it);
+                if (it->wanted->wish != WISH_ABSENT && !it->foreign && it->stands != STANDS_UNREADABLE)
+                        r = decide(p->facts, it);
+        }
+        return r;
+}
+
+bool item_is_away(const PlanItem *it) {
+        return it->handover == HANDOVER_AWAY || it->handover == HANDOVER_STOPPED;
+}
+
+bool item_awaits_theirs(const PlanItem *it) {
+        return it->handover == HANDOVER_AWAITED || it->handover == HANDOVER_ENDING;
+}
+
+bool item_is_back(const PlanItem *it) {
+        return it->record && it->has_step && it->verb == STEP_CREATE;
+}
+
+/* ---- words ---- */
+
+const char *item_theirs_pod(const PlanItem *it) {
+        const PlanTheirs *t = it->wanted ? it->wanted->theirs : NULL;
+
+        if (t && t->pods_known && t->pod != POD_NONE)
+                return t->pod_name;
+        return it->record && *it->record->pod ? it->record->pod : NULL;
+}
+
+static void say_pod(const PlanFacts *f, const PlanItem *it, Buf *out) {
+        static const char *const words[] = {
+                [POD_NONE] = "", [POD_UNBOUND] = "is pending", [POD_BOUND] = "is not Ready", [POD_READY] = "is Ready"
+        };
+        const PlanTheirs *t = it->wanted->theirs;
+
+        if (t->pods_known && t->pod != POD_NONE)
+                buf_printf(out, "pod %s of " CONTROLLER " %s", t->pod_name, words[t->pod]);
+        else if (t->pods_known)
+                buf_printf(out, CONTROLLER " has no pod here%s%s", *t->unfit ? ": " : "", t->unfit);
+        else if (*t->blind)
+                buf_str(out, t->blind);
+        else
+                buf_printf(out, "pod %s of " CONTROLLER " was here%s",
+                           it->record && *it->record->pod ? it->record->pod : "(unknown)",
+                           f->server_away ? "; the API server cannot be asked" : "");
+}
+
+/* What ours is still there for. */
+static void say_wait(const PlanItem *it, Buf *out) {
+        const PlanTheirs *t = it->wanted->theirs;
+        bool ready = t->mode == HANDOFF_READY || (t->mode == HANDOFF_AUTO && !it->host_ports);
+
+        if (!t->pods_known)
+                buf_str(out, "; the static pod stays until that is known");
+        else if (t->pod != POD_NONE)
+                buf_str(out, "; the static pod stays until it is Ready");
+        else
+                buf_printf(out, "; the static pod stays until there is one%s", ready ? " that is Ready" : "");
+}
+
+static const char *why_back(const PlanFacts *f, const PlanItem *it) {
+        const PlanTheirs *t = it->wanted->theirs;
+
+        if (t->mode == HANDOFF_NEVER)
+                return ANNOTATION_HANDOFF " is never";
+        if (t->daemonset == THEIRS_ABSENT)
+                return "the DaemonSet was deleted in the API server";
+        if (t->daemonset == THEIRS_FENCED)
+                return "the DaemonSet is fenced";
+        if (it->record->stopped)
+                return "on_api_deleted is run";
+        if (!is_of_this_boot(f, it->record))
+                return t->daemonset == THEIRS_UNKNOWN && !t->pods_known
+                               ? "the host was restarted, and the API server has not been seen since"
+                               : "the host was restarted";
+        return f->server_away ? "its pod is gone, and the API server cannot be asked"
+                              : "its pod has not been seen for long";
+}
+
+void item_handover_words(const PlanFacts *f, const PlanItem *it, Buf *out) {
+        if (item_is_back(it))
+                buf_printf(out, "%s%s", why_back(f, it), it->handover == HANDOVER_WAITS ? "; " : "");
+        switch (it->handover) {
+        case HANDOVER_NONE:
+                break;
+        case HANDOVER_AWAITED:
+                buf_str(out, "the API server is being asked whether " CONTROLLER " runs it here");
+                break;
+        case HANDOVER_WAITS:
+                say_pod(f, it, out);
+                say_wait(it, out);
+                break;
+        case HANDOVER_AWAY:
+                say_pod(f, it, out);
+                break;
+        case HANDOVER_STOPPED:
+                buf_str(out, "it was deleted in the API server");
+                break;
+        case HANDOVER_ENDING:
+                buf_str(out, "the static pod is written when that of " CONTROLLER " has ended");
+                break;
+        }
+        if (it->handover != HANDOVER_NONE && *it->wanted->theirs->difference)
+                buf_printf(out, "; the templates differ: %s", it->wanted->theirs->difference);
+}
+
+/* ---- what is remembered ---- */
+
+static bool is_kept(const PlanFacts *f, const PlanItem *it) {
+        const PlanTheirs *t = it->wanted->theirs;
+
+        if (!it->record)
+                return false;
+        /* It came back; or somebody put it back, and it goes again when it may. */
+        if (item_will_stand(it))
+                return item_is_away(it) && (it->record->stopped || is_of_this_boot(f, it->record));
+        if (it->wanted->wish != WISH_ABSENT)
+                return true;
+        /* The node's labels come and go; theirs comes back with them. */
+        return is_of_this_boot(f, it->record) && t->daemonset != THEIRS_ABSENT && t->daemonset != THEIRS_FENCED;
+}
+
+static bool remember(const PlanFacts *f, const PlanItem *it, PlanHandover *ret) {
+        const PlanTheirs *t = it->wanted->theirs;
+        bool known = t->pods_known && t->pod != POD_NONE;
+
+        if (!item_is_away(it) || it->pending || it->stands == STANDS_UNREADABLE) {
+                if (is_kept(f, it))
+                        *ret = *it->record;
+                return is_kept(f, it);
+        }
+        *ret = (PlanHandover){
+                .namespace = it->namespace,
+                .name = it->name,
+                .pod = known        ? t->pod_name
+                       : it->record ? it->record->pod
+                                    : "",
+                .uid = known        ? t->pod_uid
+                       : it->record ? it->record->uid
+                                    : "",
+                .boot = str_or_empty(f->boot),
+                .stopped = it->handover == HANDOVER_STOPPED,
+        };
+        return true;
+}
+
+int planner_remember(Planner *p) {
+        Plan *plan = &p->plan;
+
+        for (size_t i = 0; i < p->n_items; i++) {
+                const PlanItem *it = &p->items[i];
+                PlanHandover h;
+
+                if (!it->wanted || !it->wanted->theirs || !remember(p->facts, it, &h))
+                        continue;
+                if (!ARRAY_GROW(plan->handovers, plan->n_handovers, plan->cap_handovers))
+                        return -ENOMEM;
+                plan->handovers[plan->n_handovers++] = h;
+        }
+        if (plan->n_handovers > 1)
+                qsort(plan->handovers, plan->n_handovers, sizeof(*plan->handovers), compare);
+        return 0;
+}
