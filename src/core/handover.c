@@ -88,5 +88,5 @@ Handover handover_decide(const HandoverFacts *f) {
                 return come_back(f);
         if (f->daemonset != THEIRS_ABSENT)
                 return decide_in_charge(f);
-        return f->stop_if_deleted && (f->away || f->stopped) ? HANDOVER_STOPPED : come_back(f);
+        return f->stop_if_deleted && f->given ? HANDOVER_STOPPED : come_back(f);
 }

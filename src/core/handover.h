@@ -61,8 +61,9 @@ typedef struct HandoverFacts {
         bool host_ports; /* ours has some */
         bool stands;     /* something of ours stands, or is restored if nothing is decided */
         bool kubelet_runs;
-        bool away;            /* ours was handed over since this host booted, and did not come back; */
-        bool stopped;         /* or it was (whenever), and the DaemonSet was deleted then */
+        bool given;           /* ours was handed over (in whatever boot), and did not come back for good; */
+        bool away;            /* it was so since this host booted, and did not come back at all; */
+        bool stopped;         /* it was so, and then the DaemonSet was deleted: not `away` */
         bool stop_if_deleted; /* [daemonsets] on_api_deleted = stop */
         int64_t missing_for;  /* milliseconds for which handover_is_missing was true, or the answer was awaited */
 } HandoverFacts;

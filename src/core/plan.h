@@ -104,11 +104,11 @@ typedef struct PlanTombstone {
         Witness witness;
 } PlanTombstone;
 
-/* A DaemonSet that was handed over to the controller. */
+/* A DaemonSet that was handed over to the controller, and did not come back for good. */
 typedef struct PlanHandover {
         const char *namespace, *name;
         const char *pod, *uid; /* the controller's last pod here; "" where none was seen */
-        const char *boot;      /* the boot in which it was so */
+        const char *boot;      /* the boot in which it is away; of an earlier one, or "": it came back */
         bool stopped;          /* then it was deleted in the API server, and so it runs nowhere */
         Witness witness;       /* of that pod; a fact only */
 } PlanHandover;
@@ -203,7 +203,7 @@ typedef struct PlanStep {
         bool save_copy;  /* RESTORE, REPLACE: what stands is damage or somebody's edit: copy it to quarantine first */
         bool move_first; /* a directory stands there: it must be moved away before the write */
         bool again;      /* RESTORE of what was withdrawn, TOUCH of what a copy stood beside: no repair of its own */
-        bool back;       /* CREATE, RESTORE: of what was handed over */
+        bool back;       /* CREATE: of what was handed over */
         const char *pod; /* HAND_OVER, and where back: the controller's; borrowed; else NULL */
         char *namespace, *name; /* "" where nothing tells it (SWEEP, QUARANTINE) */
         const char *origin;     /* for state; borrowed; NULL: unknown */

@@ -242,9 +242,8 @@ static void remove_it(const Planner *p, PlanItem *it) {
 static void leave(const Planner *p, PlanItem *it) {
         bool stopped = it->handover == HANDOVER_STOPPED, back = streq(it->wanted->origin, ORIGIN_API);
 
-        if (it->stands == STANDS_UNREADABLE)
-                return;
         if (item_is_held(p, it)) {
+                buf_str(item_note(it), "the hand-over is pending");
                 hold(p, it);
                 return;
         }
@@ -261,8 +260,6 @@ static void leave(const Planner *p, PlanItem *it) {
 
 /* Nothing of ours stands. */
 static void await_theirs(PlanItem *it) {
-        if (it->stands == STANDS_UNREADABLE)
-                return;
         it->quarantine = it->stands == STANDS_DAMAGED;
         item_report(it, STATE_WAITING,
                     it->handover == HANDOVER_ENDING ? REASON_ControllerEnding : REASON_ControllerAwaited);

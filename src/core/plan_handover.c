@@ -72,6 +72,7 @@ static int decide(const PlanFacts *f, PlanItem *it) {
                 .mode = t->mode,
                 .stands = item_stands(it) || item_has_last(it),
                 .kubelet_runs = f->kubelet_up_for >= 0,
+                .given = it->record != NULL,
                 .away = is_of_this_boot(f, it->record) && !it->record->stopped,
                 .stopped = it->record && it->record->stopped,
                 .stop_if_deleted = f->stop_if_deleted,
@@ -89,6 +90,17 @@ static int decide(const PlanFacts *f, PlanItem *it) {
         return r;
 }
 
+/* Of what is invalid or refused nothing would come back, and that must be seen. One of the API server that was handed
+ * back is refused for as long as it has no fence. */
+static bool has_part(const PlanItem *it) {
+        const PlanWanted *w = it->wanted;
+        bool refused = w->wish == WISH_KEEP && (w->state == STATE_INVALID || w->state == STATE_REFUSED);
+
+        if (w->wish == WISH_ABSENT || it->foreign || it->stands == STANDS_UNREADABLE)
+                return false;
+        return !refused || item_stands(it) || item_has_last(it) || (it->record && streq(w->origin, ORIGIN_API));
+}
+
 int planner_handover(Planner *p) {
         int r = 0;
 
@@ -98,7 +110,7 @@ int planner_handover(Planner *p) {
                 if (!it->wanted || !it->wanted->theirs)
                         continue;
                 it->record = find_record(p->facts, it);
-                if (it->wanted->wish != WISH_ABSENT && !it->foreign && it->stands != STANDS_UNREADABLE)
+                if (has_part(it))
                         r = decide(p->facts, it);
         }
         return r;
@@ -123,7 +135,10 @@ const char *item_theirs_pod(const PlanItem *it) {
 
         if (t && t->pods_known && t->pod != POD_NONE)
                 return t->pod_name;
-        return it->record && *it->record->pod ? it->record->pod : NULL;
+        /* One from before it came back is nobody's. */
+        if (!it->record || (item_will_stand(it) && !item_is_back(it)))
+                return NULL;
+        return *it->record->pod ? it->record->pod : NULL;
 }
 
 static void say_pod(const PlanFacts *f, const PlanItem *it, Buf *out) {
@@ -205,29 +220,35 @@ void item_handover_words(const PlanFacts *f, const PlanItem *it, Buf *out) {
 
 /* ---- what is remembered ---- */
 
-static bool is_kept(const PlanFacts *f, const PlanItem *it) {
+/* It is known that the controller has nothing to do with it any more. */
+static bool is_back_for_good(const PlanTheirs *t) {
+        return t->mode == HANDOFF_NEVER || t->daemonset == THEIRS_ABSENT || t->daemonset == THEIRS_FENCED;
+}
+
+/* The record as it is to stay. */
+static bool keep_record(const PlanFacts *f, const PlanItem *it, PlanHandover *ret) {
         const PlanTheirs *t = it->wanted->theirs;
 
         if (!it->record)
                 return false;
-        /* It came back; or somebody put it back, and it goes again when it may. */
-        if (item_will_stand(it))
-                return item_is_away(it) && (it->record->stopped || is_of_this_boot(f, it->record));
-        if (it->wanted->wish != WISH_ABSENT)
-                return true;
+        *ret = *it->record;
         /* The node's labels come and go; theirs comes back with them. */
-        return is_of_this_boot(f, it->record) && t->daemonset != THEIRS_ABSENT && t->daemonset != THEIRS_FENCED;
+        if (it->wanted->wish == WISH_ABSENT)
+                return is_of_this_boot(f, it->record) && !is_back_for_good(t);
+        /* Somebody put it back: it goes again when it may. */
+        if (!item_will_stand(it) || item_is_away(it))
+                return true;
+        ret->stopped = false;
+        ret->boot = !f->boot || is_of_this_boot(f, it->record) ? "" : it->record->boot;
+        return !is_back_for_good(t);
 }
 
 static bool remember(const PlanFacts *f, const PlanItem *it, PlanHandover *ret) {
         const PlanTheirs *t = it->wanted->theirs;
         bool known = t->pods_known && t->pod != POD_NONE;
 
-        if (!item_is_away(it) || it->pending || it->stands == STANDS_UNREADABLE) {
-                if (is_kept(f, it))
-                        *ret = *it->record;
-                return is_kept(f, it);
-        }
+        if (!item_is_away(it) || it->pending)
+                return keep_record(f, it, ret);
         *ret = (PlanHandover){
                 .namespace = it->namespace,
                 .name = it->name,
@@ -243,20 +264,36 @@ static bool remember(const PlanFacts *f, const PlanItem *it, PlanHandover *ret) 
         return true;
 }
 
-int planner_remember(Planner *p) {
-        Plan *plan = &p->plan;
+static int add_record(Plan *plan, const PlanHandover *h) {
+        if (!ARRAY_GROW(plan->handovers, plan->n_handovers, plan->cap_handovers))
+                return -ENOMEM;
+        plan->handovers[plan->n_handovers++] = *h;
+        return 0;
+}
 
-        for (size_t i = 0; i < p->n_items; i++) {
+static int remember_unread(Planner *p, const PlanHandover *h) {
+        PlanItem *it;
+        int r = planner_find_pod(p, h->namespace, h->name, &it);
+
+        return r < 0 || (it && it->wanted) ? r : add_record(&p->plan, h);
+}
+
+int planner_remember(Planner *p) {
+        const PlanFacts *f = p->facts;
+        Plan *plan = &p->plan;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < p->n_items; i++) {
                 const PlanItem *it = &p->items[i];
                 PlanHandover h;
 
-                if (!it->wanted || !it->wanted->theirs || !remember(p->facts, it, &h))
-                        continue;
-                if (!ARRAY_GROW(plan->handovers, plan->n_handovers, plan->cap_handovers))
-                        return -ENOMEM;
-                plan->handovers[plan->n_handovers++] = h;
+                if (it->wanted && it->wanted->theirs && remember(f, it, &h))
+                        r = add_record(plan, &h);
         }
+        /* Who defines it was perhaps not read. */
+        for (size_t i = 0; r >= 0 && i < f->n_handovers && !f->all_synced; i++)
+                r = remember_unread(p, &f->handovers[i]);
         if (plan->n_handovers > 1)
                 qsort(plan->handovers, plan->n_handovers, sizeof(*plan->handovers), compare);
-        return 0;
+        return r;
 }

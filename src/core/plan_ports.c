@@ -92,12 +92,21 @@ int item_read_lingering(PlanItem *it) {
         return r;
 }
 
-static bool is_contender(const PlanItem *it) {
-        return item_wish(it) == WISH_PRESENT && !it->foreign && it->stands != STANDS_UNREADABLE;
-}
-
 static bool has_verb(const PlanItem *it, StepVerb verb) {
         return it->has_step && it->verb == verb;
+}
+
+/* Another input stays than the rendered one: its own ports count. */
+static bool keeps_other(const PlanItem *it) {
+        const char *input = has_verb(it, STEP_RESTORE) ? it->last->input : it->input;
+        size_t len;
+
+        return it->wanted->only_new && !item_writes_new(it) && item_staying(it, &len) &&
+               !streq(input, it->wanted->rendered->input);
+}
+
+static bool is_contender(const PlanItem *it) {
+        return item_wish(it) == WISH_PRESENT && !it->foreign && it->stands != STANDS_UNREADABLE && !keeps_other(it);
 }
 
 static int claim_read(Ports *p, PlanItem *it, const Manifest *m, ClaimKind kind) {

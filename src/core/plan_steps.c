@@ -20,6 +20,8 @@ static const char *standing_word(const PlanItem *it) {
 }
 
 static const char *why_gone(const PlanItem *it) {
+        if (it->handover == HANDOVER_STOPPED)
+                return "the DaemonSet was deleted in the API server";
         if (item_is_away(it))
                 return "the DaemonSet controller runs it";
         return it->wanted ? "this node should not run it" : "no source defines it";
@@ -59,7 +61,7 @@ void item_words(const PlanItem *it, Buf *out) {
                            it->absent ? "the kubelet has refused its pod" : "its pod is to be restarted");
                 break;
         case STEP_HAND_OVER:
-                buf_str(out, "handed over");
+                buf_str(out, it->handover == HANDOVER_STOPPED ? "removed" : "handed over");
                 break;
         case STEP_REMOVE:
                 buf_printf(out, "removed: %s", why_gone(it));

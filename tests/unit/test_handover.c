@@ -19,9 +19,9 @@ static void say_facts(const HandoverFacts *f, Buf *out) {
         buf_printf(out, "%s%s%s%s%s", f->awaited ? " awaited" : "", f->pods_known ? " pods-known" : "",
                    f->server_away ? " server-away" : "", f->pod_seen ? " pod-seen" : "",
                    f->pod_gone ? " pod-gone" : "");
-        buf_printf(out, "%s%s%s%s%s%s", f->host_ports ? " host-ports" : "", f->stands ? " stands" : "",
+        buf_printf(out, "%s%s%s%s%s%s%s", f->host_ports ? " host-ports" : "", f->stands ? " stands" : "",
                    f->kubelet_runs ? " kubelet-runs" : "", f->away ? " away" : "", f->stopped ? " stopped" : "",
-                   f->stop_if_deleted ? " stop-if-deleted" : "");
+                   f->given ? " given" : "", f->stop_if_deleted ? " stop-if-deleted" : "");
 }
 
 /* ---- rows ---- */
@@ -224,6 +224,18 @@ static const Row rows[] = {
         { "deleted then, and it is there again, fenced",
           { .daemonset = THEIRS_FENCED, .stopped = true, .stop_if_deleted = true },
           .want = HANDOVER_NONE },
+        { "deleted, and it came back after a reboot",
+          { .daemonset = THEIRS_ABSENT, STANDS, .given = true },
+          .want = HANDOVER_NONE },
+        { "deleted, it came back after a reboot, and is to stop",
+          { .daemonset = THEIRS_ABSENT, STANDS, .given = true, .stop_if_deleted = true },
+          .want = HANDOVER_STOPPED },
+        { "it came back after a reboot, and the server is away",
+          { CUT, STANDS, .given = true, .stop_if_deleted = true },
+          .want = HANDOVER_NONE },
+        { "deleted, and it was never given",
+          { .daemonset = THEIRS_ABSENT, STANDS, .stop_if_deleted = true },
+          .want = HANDOVER_NONE },
         { "deleted then, and never",
           { .daemonset = THEIRS_ABSENT, .stopped = true, .stop_if_deleted = true, .mode = HANDOFF_NEVER },
           .want = HANDOVER_NONE },
@@ -262,6 +274,7 @@ static void test_row(void **state) {
         HandoverFacts f = row->facts;
 
         f.kubelet_runs = !row->down;
+        f.given |= f.away || f.stopped;
         assert_string_equal(words[handover_decide(&f)], words[row->want]);
         assert_int_equal(handover_is_missing(&f), row->missing);
 }
@@ -274,7 +287,7 @@ static bool has_pod(const HandoverFacts *f, TheirPod at_least) {
 
 static bool is_ours_to_run(const HandoverFacts *f) {
         return f->mode == HANDOFF_NEVER || f->daemonset == THEIRS_FENCED ||
-               (f->daemonset == THEIRS_ABSENT && !(f->stop_if_deleted && (f->away || f->stopped)));
+               (f->daemonset == THEIRS_ABSENT && !(f->stop_if_deleted && f->given));
 }
 
 static bool runs(Handover h) {
@@ -313,7 +326,7 @@ static const char *broken_evidence(const HandoverFacts *f, Handover h) {
             !(has_pod(f, POD_READY) && !f->pod_gone))
                 return "ours goes before theirs is Ready";
         if (h == HANDOVER_STOPPED &&
-            !(f->stop_if_deleted && (f->stopped || (f->away && f->daemonset == THEIRS_ABSENT)) &&
+            !(f->stop_if_deleted && (f->stopped || (f->given && f->daemonset == THEIRS_ABSENT)) &&
               f->daemonset != THEIRS_RUNS))
                 return "stopped without a deletion";
         if (h == HANDOVER_WAITS && !(f->daemonset == THEIRS_RUNS || has_pod(f, POD_UNBOUND)))
@@ -374,7 +387,7 @@ static const char *broken_calm(const HandoverFacts *f, Handover h) {
         if (!f->awaited && !handover_is_missing(f) &&
             WITH(f, other.missing_for = HANDOVER_UNSEEN - f->missing_for) != h)
                 return "missing counts though it is not";
-        if (!f->away && !f->stopped && WITH(f, other.stop_if_deleted = !f->stop_if_deleted) != h)
+        if (!f->given && WITH(f, other.stop_if_deleted = !f->stop_if_deleted) != h)
                 return "on_api_deleted counts though nothing was handed over";
         if ((!f->awaited || f->stands) && WITH(f, other.kubelet_runs = !f->kubelet_runs) != h)
                 return "the kubelet counts";
@@ -420,7 +433,7 @@ static unsigned digit(unsigned *n, unsigned base) {
         return d;
 }
 
-enum { COMBINATIONS = 4 * 2 * 2 * 2 * 4 * 3 * 4 * 2 * 2 * 2 * 3 * 2 * 4 };
+enum { COMBINATIONS = 4 * 2 * 2 * 2 * 4 * 3 * 4 * 2 * 2 * 2 * 4 * 2 * 4 };
 
 static HandoverFacts combination(unsigned n) {
         static const int64_t times[] = { 0, HANDOVER_PATIENCE, HANDOVER_ALONE, HANDOVER_UNSEEN };
@@ -437,12 +450,13 @@ static HandoverFacts combination(unsigned n) {
                 .stop_if_deleted = digit(&n, 2),
                 .missing_for = times[digit(&n, 4)],
         };
-        unsigned seen = digit(&n, 3), away = digit(&n, 3);
+        unsigned seen = digit(&n, 3), away = digit(&n, 4);
 
         f.pod_seen = seen == 1;
         f.pod_gone = seen == 2;
         f.away = away == 1;
         f.stopped = away == 2;
+        f.given = away > 0;
         assert_int_equal(n, 0);
         return f;
 }

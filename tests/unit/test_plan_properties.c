@@ -277,8 +277,12 @@ static const Record *record_after(const Disk *after, const char *namespace, cons
         return i < N_NAMES && after->records[i].known ? &after->records[i] : NULL;
 }
 
+static bool is_away(const World *w, const Record *r) {
+        return r && (r->stopped || (w->facts.boot && streq(r->boot, w->facts.boot)));
+}
+
 /* What is handed over is the controller's as well, is remembered as such, and does not stand; what comes back was
- * remembered, and is no more. */
+ * remembered, and no longer as away. */
 static void check_handovers(World *w, const Plan *plan, const Disk *before, Disk *after, const Wishes *s) {
         for (size_t i = 0; i < plan->n_steps; i++) {
                 const PlanStep *step = &plan->steps[i];
@@ -290,15 +294,15 @@ static void check_handovers(World *w, const Plan *plan, const Disk *before, Disk
                         fail_with(w, plan, "handed over, and not remembered");
                 if (step->back && (step->verb != STEP_CREATE || !before->records[name].known))
                         fail_with(w, plan, "taken back, and it was not handed over");
-                if (step->verb == STEP_CREATE && record_after(after, step->namespace, step->name))
-                        fail_with(w, plan, "taken back, and still remembered");
+                if (step->verb == STEP_CREATE && is_away(w, record_after(after, step->namespace, step->name)))
+                        fail_with(w, plan, "taken back, and still away");
         }
         for (size_t i = 0; i < N_NAMES; i++) {
                 const PlanRow *row = plan_find_row(plan, disk_names[i][0], disk_names[i][1]);
                 const DiskFile *f = disk_find(after, world_file(w, disk_names[i][0], disk_names[i][1]));
                 bool handed = row && row->state == STATE_HANDED_OVER, stands = f && disk_pod(w, f->bytes, f->len);
 
-                if (after->records[i].known && !(s->of[i].wanted && s->of[i].shared))
+                if (after->records[i].known && !(s->of[i].wanted && s->of[i].shared) && w->facts.all_synced)
                         fail_with(w, plan, "remembered for nobody");
                 if (handed && (stands || !after->records[i].known || !streq(after->records[i].boot, "one")))
                         fail_with(w, plan, "handed over, but it stands, or is not remembered");
