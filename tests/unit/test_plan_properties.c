@@ -306,7 +306,7 @@ static void check_handovers(World *w, const Plan *plan, const Disk *before, Disk
                         fail_with(w, plan, "remembered for nobody");
                 if (handed && (stands || !after->records[i].known || !streq(after->records[i].boot, "one")))
                         fail_with(w, plan, "handed over, but it stands, or is not remembered");
-                if (row && row->missing && row->handover != HANDOVER_AWAITED && !before->records[i].known)
+                if (row && row->missing && !s->of[i].theirs.awaited && !before->records[i].known)
                         fail_with(w, plan, "missing, though it was not handed over");
         }
 }
