@@ -12,6 +12,7 @@ static bool add_resource(cJSON *list, const ApiResourceReport *r) {
             !json_add(item, "objects", json_new_int((int64_t)r->n)) ||
             (*r->problem && !json_add_string(item, "problem", r->problem)) ||
             (r->polled && !json_add(item, "polled", cJSON_CreateTrue())) ||
+            (r->optional && !json_add(item, "optional", cJSON_CreateTrue())) ||
             /* Of what is live the time would be news at every moment. */
             (!streq(r->state, "Live") && r->confirmed > 0 &&
              !json_add(item, "confirmedAt", json_new_int(r->confirmed)))) {
@@ -107,7 +108,7 @@ bool report_api_is_well(const cJSON *status) {
             streq(json_string(api, "identity"), "none"))
                 return false;
         for (const cJSON *r = list ? list->child : NULL; r; r = r->next)
-                if (*str_or_empty(json_string(r, "problem")))
+                if (*str_or_empty(json_string(r, "problem")) && !json_true(r, "optional"))
                         return false;
         return true;
 }

@@ -13,5 +13,5 @@ int report_api_add(cJSON *status, SourceApi *source);
 void report_api_line(const cJSON *status, int64_t now, Buf *out);
 
 /* Whether the report tells of a fault that somebody has to mend: of the identity, of rights, of the cache. A server
- * that is away is none. */
+ * that is away is none, and neither is a right that only a hand-over needs. */
 bool report_api_is_well(const cJSON *status);

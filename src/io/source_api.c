@@ -320,6 +320,7 @@ int source_api_report(SourceApi *s, ApiReport *ret) {
                         .problem = s->loop && (s->shut || !f->ended) ? "" : reflector_problem(f->reflector),
                         .confirmed = f->said_at,
                         .polled = f->polled,
+                        .optional = f->kind == FOLLOW_THEIRS || !follow_is_cached(f),
                 };
                 (void)reflector_items(f->reflector, &r->n);
         }

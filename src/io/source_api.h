@@ -155,6 +155,7 @@ typedef struct ApiResourceReport {
         int64_t confirmed; /* seconds since 1970; 0: never */
         size_t n;          /* objects */
         bool polled;
+        bool optional; /* it only tells what the DaemonSet controller runs: without it everything goes on as it is */
 } ApiResourceReport;
 
 typedef struct ApiReport {

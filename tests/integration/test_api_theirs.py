@@ -102,6 +102,9 @@ class Theirs(ApiHost):
         self.start()
         self.wait_files("local")
         self.wait_for(lambda: "add to its Role" in self.resource(OWN[2]).get("problem", ""), "the right to be named")
+        p = self.run_("status", node=False)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertIn("add to its Role", p.stderr)
 
     def test_a_server_that_is_away_is_not_waited_for(self):
         self.server.stop()
