@@ -23,7 +23,8 @@ static bool say_notes(const Rbac *rbac, const Config *config, const Options *opt
                         all_well = false;
                         break;
                 case RBAC_NOT_OPTED_IN:
-                        say_warning(options, "%s/%s lacks the label " MODE_LABEL "=static: agents pass it over",
+                        say_warning(options,
+                                    "%s/%s lacks the label " MODE_LABEL "=static: agents run it from a local file only",
                                     o->namespace, o->name);
                         break;
                 case RBAC_NOT_FOLLOWED:

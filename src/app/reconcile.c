@@ -134,31 +134,34 @@ static void former_done(Reconcile *r) {
         r->n_former = 0;
 }
 
-/* The scan that has the names is over before they are. */
-static int add_former(Reconcile *r, const char *namespace, const char *name) {
-        FormerName *f = &r->former[r->n_former++];
+typedef struct FormerList {
+        Reconcile *r;
+        const ApiSnapshot *api;
+        size_t cap;
+} FormerList;
 
-        *f = (FormerName){ strdup(namespace), strdup(name) };
-        return f->namespace && f->name ? 0 : -ENOMEM;
+static int add_former(void *user, const char *namespace, const char *name) {
+        FormerList *l = user;
+        FormerName former;
+
+        if (objects_find(&l->api->objects, OBJECT_DAEMONSET, namespace, name))
+                return 0;
+        former = (FormerName){ strdup(namespace), strdup(name) };
+        if (!former.namespace || !former.name || !ARRAY_GROW(l->r->former, l->r->n_former, l->cap)) {
+                free(former.namespace);
+                free(former.name);
+                return -ENOMEM;
+        }
+        l->r->former[l->r->n_former++] = former;
+        return 0;
 }
 
-/* Those of the API server that stand and that it does not define any more. */
+/* Those of the API server that were written and that it does not define any more. */
 static int list_former(Reconcile *r, const ApiSnapshot *api) {
-        const StoreSnapshot *s = &r->snapshot;
+        FormerList list = { .r = r, .api = api };
 
         former_done(r);
-        r->former = calloc(s->n_written + 1, sizeof(*r->former));
-        if (!r->former)
-                return -ENOMEM;
-        for (size_t i = 0; api && i < s->n_written; i++) {
-                const PlanWritten *w = &s->written[i];
-
-                if (streq(w->origin, ORIGIN_API) &&
-                    !objects_find(&api->objects, OBJECT_DAEMONSET, w->namespace, w->name) &&
-                    add_former(r, w->namespace, w->name) < 0)
-                        return -ENOMEM;
-        }
-        return 0;
+        return api ? store_each_of(r->store, ORIGIN_API, add_former, &list) : 0;
 }
 
 static int look_at_theirs(Reconcile *r, const ApiSnapshot *api, Wanted *before) {
@@ -195,7 +198,7 @@ int reconcile_combine(const Options *options, Reconcile *r, Err *err) {
                         e = make_wanted(options, r, api, &before);
                 if (e == 0 && api)
                         e = api_follow(&r->api, &r->config, &r->wanted, r->former, r->n_former, &more);
-                if (e == 0 && api)
+                if (e == 0)
                         e = look_at_theirs(r, api, &before);
         }
         return e == -ENOMEM ? err_oom(err) : e;
@@ -322,6 +325,7 @@ static int make_plan(const Options *options, const ReconcilePass *pass, Reconcil
                 .n_complete_files = r->n_complete_files,
                 .rerender = options->rerender,
                 .confirm = options->confirm,
+                .kubelet_ran = r->kubelet.running,
                 .kubelet_up_for = kubelet_up_for(r->config.kubelet_proc_dir, &r->kubelet),
                 .memory = pass->memory,
                 .n_memory = pass->n_memory,

@@ -34,7 +34,7 @@ typedef struct Reconcile {
         LocalSnapshot local;
         RenderOptions render;
         Wanted wanted;
-        FormerName *former; /* as the scan before the last reading had them; owned */
+        FormerName *former; /* owned */
         size_t n_former;
         const char **complete_files;
         size_t n_complete_files;

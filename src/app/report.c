@@ -46,7 +46,7 @@ const size_t n_status_columns = ARRAY_SIZE(status_columns);
 
 /* Who has it on this host now. */
 static const char *who_runs(const PlanRow *row) {
-        if (row->alive && row->state != STATE_HANDED_OVER)
+        if (row->ours_runs)
                 return row->theirs_run ? "both" : "daemonlet";
         return row->theirs_run ? "controller" : "nobody";
 }

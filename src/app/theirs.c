@@ -11,7 +11,7 @@
 static const DaemonPod *find_pod(const ApiSnapshot *s, const Object *o) {
         const DaemonPod *best = NULL;
 
-        for (size_t i = 0; i < s->n_pods; i++) {
+        for (size_t i = 0; s && i < s->n_pods; i++) {
                 const DaemonPod *p = &s->pods[i];
 
                 if (streq(p->namespace, o->namespace) && streq(p->daemonset, o->name) && p->pod != POD_NONE &&
@@ -108,7 +108,9 @@ static const Object *find_named(const Objects *set, const Object *o) {
 static int look_at_daemonset(const TheirsFacts *f, WantedItem *item, Wanted *before, size_t at) {
         bool opted_in = item->from_api && !item->former;
         ApiKnown known = source_api_known_daemonset(f->source, item->object->namespace, item->object->name);
-        const Object *theirs = opted_in ? item->object : find_named(&f->snapshot->theirs, item->object);
+        const Object *theirs = opted_in      ? item->object
+                               : f->snapshot ? find_named(&f->snapshot->theirs, item->object)
+                                             : NULL;
         PlanTheirs *t = &item->theirs;
         int r = 0;
 

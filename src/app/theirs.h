@@ -7,7 +7,7 @@
 #include "io/source_api.h"
 
 typedef struct TheirsFacts {
-        const SourceApi *source;
+        const SourceApi *source;     /* NULL: there is no API server; what was handed over stays so nevertheless */
         const ApiSnapshot *snapshot; /* its present one */
         const NodeView *node;
         bool node_known;

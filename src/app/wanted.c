@@ -172,7 +172,7 @@ Reason wanted_api_refusal(const Object *o, bool fence_broken, const char **ret_m
 /* It lost its opt-in, and perhaps its fence: what stands is kept as it is until that is certain. */
 static int want_former(PlanWanted *w) {
         w->wish = WISH_KEEP;
-        w->state = STATE_REFUSED;
+        w->state = STATE_NOT_HERE;
         w->reason = REASON_HandingOver;
         w->message = "it lost its opt-in, the label " MODE_LABEL;
         return 0;
@@ -334,7 +334,8 @@ static size_t add_former(const WantedFacts *f, WantedItem *items, size_t n) {
 
                 for (size_t k = 0; o && k < n_defined; k++)
                         defined |= compare_names(items[k].object, o) == 0;
-                if (!o || defined || wanted_is_fenced(o))
+                /* One that is fenced and labelled has opted in again: only the list by the label does not know yet. */
+                if (!o || defined || (wanted_is_fenced(o) && !*o->mode))
                         continue;
                 items[n] = (WantedItem){ .object = o, .from_api = true, .former = true };
                 memcpy(items[n++].digest, o->digest, sizeof(o->digest));

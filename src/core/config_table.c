@@ -189,9 +189,9 @@ const ConfigItem config_items[] = {
                 .fallback = "no",
                 .help = "Which template a local DaemonSet that is in the API server as well has when it runs here without "
                         "the DaemonSet controller, after a reboot that the API server does not answer. With no it is "
-                        "the file's. With yes it is the one that the API server had last, if that can be a static pod; "
-                        "whoever may change that DaemonSet then decides what runs as a static pod, which meets no "
-                        "admission.",
+                        "the file's. With yes it is the one that the API server had last, if that can be a static pod: "
+                        "for as long as the DaemonSet is there, changes of the file do nothing; whoever may change that "
+                        "DaemonSet then decides what runs as a static pod, which meets no admission.",
         },
         {
                 .section = "api",

@@ -51,8 +51,8 @@ static bool is_some(const char *text) {
         return *text;
 }
 
-static bool is_ready(const char *type) {
-        return streq(type, "Ready");
+static bool is_telling(const char *type) {
+        return streq(type, "Ready") || streq(type, "PodScheduled");
 }
 
 static bool is_our_owner(const cJSON *owner) {
@@ -62,8 +62,8 @@ static bool is_our_owner(const cJSON *owner) {
                may_be(owner, "name", is_some) && !is_missing(controller) && !cJSON_IsFalse(controller);
 }
 
-static bool is_ready_condition(const cJSON *condition) {
-        return may_be(condition, "type", is_ready);
+static bool counts(const cJSON *condition) {
+        return may_be(condition, "type", is_telling);
 }
 
 static void reduce_terms(cJSON *terms) {
@@ -95,9 +95,12 @@ static void reduce_status(cJSON *status) {
         cJSON *conditions = json_get_mutable(status, "conditions");
 
         JSON_KEEP(status, "phase", "conditions");
-        keep_items(conditions, is_ready_condition);
+        keep_items(conditions, counts);
         for (cJSON *c = cJSON_IsArray(conditions) ? conditions->child : NULL; c; c = c->next)
-                JSON_KEEP(c, "type", "status");
+                if (streq(json_string(c, "type"), "Ready"))
+                        JSON_KEEP(c, "type", "status");
+                else
+                        JSON_KEEP(c, "type", "status", "reason");
 }
 
 bool daemon_pod_reduce(cJSON *pod) {
@@ -158,21 +161,32 @@ static bool has_ended(const cJSON *status) {
         return streq(phase, "Failed") || streq(phase, "Succeeded");
 }
 
-/* All conditions that are left are Ready. */
-static bool has_ready_condition(const cJSON *status) {
+static const cJSON *condition_of(const cJSON *status, const char *type) {
         const cJSON *conditions = json_get(status, "conditions");
 
-        return conditions && streq(json_string(conditions->child, "status"), "True");
+        for (const cJSON *c = conditions ? conditions->child : NULL; c; c = c->next)
+                if (streq(json_string(c, "type"), type))
+                        return c;
+        return NULL;
+}
+
+/* The scheduler has looked for a place, and there is none. */
+static bool is_unschedulable(const cJSON *status) {
+        const cJSON *scheduled = condition_of(status, "PodScheduled");
+
+        return streq(json_string(scheduled, "status"), "False") &&
+               !streq(json_string(scheduled, "reason"), "SchedulingGated");
 }
 
 static TheirPod state_of(const cJSON *root, bool bound) {
         const cJSON *status = json_get(root, "status");
+        bool ready = streq(json_string(condition_of(status, "Ready"), "status"), "True");
 
-        if (has_ended(status))
+        if (has_ended(status) || (!bound && !is_unschedulable(status)))
                 return POD_NONE;
         if (!bound)
                 return POD_UNBOUND;
-        return has_ready_condition(status) && !json_path(root, "metadata.deletionTimestamp") ? POD_READY : POD_BOUND;
+        return ready && !json_path(root, "metadata.deletionTimestamp") ? POD_READY : POD_BOUND;
 }
 
 static char *copy(const cJSON *object, const char *key) {

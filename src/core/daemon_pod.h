@@ -10,7 +10,8 @@ typedef struct DaemonPod {
         char *daemonset; /* of the owner reference that is a controller, of kind DaemonSet in group apps; NULL: none */
         bool here;       /* it is bound to the node, or unbound with the node in the matchFields of its affinity; false
                             without a DaemonSet */
-        TheirPod pod;    /* POD_NONE where it has ended (Failed, Succeeded), or is not here */
+        TheirPod pod; /* POD_NONE where it has ended (Failed, Succeeded), is not here, or is unbound and the scheduler
+                       * has not said (PodScheduled is False) that it stays so: it may start beside ours yet */
 } DaemonPod;
 
 /* From the JSON of a v1 Pod. Unbound, it is the node's if a required node affinity term has a matchFields requirement

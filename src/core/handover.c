@@ -24,7 +24,13 @@ static bool excludes(const HandoverFacts *f) {
 }
 
 static bool is_ready(const HandoverFacts *f) {
-        return pod_of(f) == POD_READY && !f->pod_gone;
+        return pod_of(f) == POD_READY && !f->pod_gone && !f->pod_idle;
+}
+
+/* Bound though ours has the ports: there is no mirror of ours yet. The kubelet refuses theirs, and the next one waits
+ * for ours; one that came when ours was already ending would run beside it. */
+static bool is_refused(const HandoverFacts *f) {
+        return f->host_ports && pod_of(f) >= POD_BOUND && (f->runs || (f->stands && f->pod_gone && f->kubelet_ran));
 }
 
 /* Theirs is far enough for ours to go, or not to begin. */
@@ -34,37 +40,56 @@ static bool may_go(const HandoverFacts *f) {
         if (f->mode == HANDOFF_READY)
                 return is_ready(f);
         if (excludes(f))
-                return true;
+                return !is_refused(f) || is_ready(f) || f->missing_for >= HANDOVER_REFUSED;
         return is_ready(f) || (!f->stands && pod_of(f) >= POD_BOUND);
 }
 
 static bool is_awaited(const HandoverFacts *f) {
-        return f->awaited && !f->stands && f->kubelet_runs && f->missing_for < HANDOVER_PATIENCE;
+        return f->awaited && !f->stands && f->kubelet_ran && f->missing_for < HANDOVER_PATIENCE;
+}
+
+/* What has no process may have been left by an earlier boot, or by a kubelet that cleans nothing up. */
+static bool is_left(const HandoverFacts *f) {
+        return f->pod_idle && f->server_away;
 }
 
 /* Ours could not start beside theirs. */
 static bool is_in_the_way(const HandoverFacts *f) {
-        return !f->stands && excludes(f) && (pod_of(f) >= POD_BOUND || f->pod_seen);
+        return !f->stands && excludes(f) && (pod_of(f) >= POD_BOUND || (f->pod_seen && !is_left(f)));
 }
 
-/* Ours is to run: at once, unless something of theirs is in its way. */
+/* It runs on, and is nobody's: no pod of the controller is said to be here. */
+static bool is_orphan(const HandoverFacts *f) {
+        return f->pods_known && f->pod == POD_NONE && f->pod_seen && !is_left(f);
+}
+
+/* Ours is to run: at once, unless something of theirs is in its way, or stays. */
 static Handover come_back(const HandoverFacts *f) {
-        if (f->stands || !excludes(f))
+        if (f->stands)
                 return HANDOVER_NONE;
-        if (is_in_the_way(f))
+        if (is_in_the_way(f) || (f->mode != HANDOFF_NEVER && is_orphan(f)))
                 return HANDOVER_ENDING;
-        return is_awaited(f) ? HANDOVER_AWAITED : HANDOVER_NONE;
+        return is_awaited(f) && excludes(f) ? HANDOVER_AWAITED : HANDOVER_NONE;
 }
 
 static bool is_given_up(const HandoverFacts *f) {
         return f->missing_for >= (f->server_away ? HANDOVER_ALONE : HANDOVER_UNSEEN);
 }
 
+/* Until it is not, or until it lasts too long: then the controller's next pod is refused as well. */
+static bool is_refused_again(const HandoverFacts *f) {
+        if (f->mode == HANDOFF_NEVER || f->daemonset != THEIRS_RUNS || !f->host_ports || !f->stands || f->stopped)
+                return false;
+        return is_refused(f) || (pod_of(f) == POD_NONE && f->missing_for > 0 && f->missing_for < HANDOVER_REFUSED);
+}
+
 bool handover_is_missing(const HandoverFacts *f) {
-        if (!f->away || f->mode == HANDOFF_NEVER || f->daemonset != THEIRS_UNKNOWN)
+        if (!f->away)
+                return is_refused_again(f);
+        if (f->mode == HANDOFF_NEVER || f->daemonset != THEIRS_UNKNOWN)
                 return false;
         if (f->server_away)
-                return f->pod_gone;
+                return f->pod_gone || f->pod_idle;
         return f->pods_known ? f->pod == POD_NONE : f->pod_gone;
 }
 

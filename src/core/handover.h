@@ -6,15 +6,20 @@
  * is bound to it, or pending with this node in the matchFields of its required affinity: while ours has a host port the
  * scheduler leaves theirs unbound.
  *
- * - Ours is handed over once theirs exists (where ours has host ports: theirs cannot start before) or is Ready and not
- *   known to be gone from this host (a status may be of before a reboot). Where nothing of ours stands and theirs is
- *   bound, ours is not started at all.
+ * - Ours is handed over once theirs exists (where ours has host ports: theirs cannot start before) or is Ready and seen
+ *   to run on this host, or not known to be gone (a status may be of before a reboot). Where nothing of ours stands and
+ *   theirs is bound, ours is not started at all.
+ * - A pod of theirs that was bound although ours has the ports (there is no mirror of ours yet) is refused by the
+ *   kubelet; ours waits for the next one, which stays unbound, but not longer than HANDOVER_REFUSED.
  * - What was handed over since this host booted stays away as long as the DaemonSet is there: a pod that comes and goes
  *   is the controller's business. After a reboot the kubelet cannot know their pod before it has seen the API server,
  *   so ours runs until theirs is seen again.
  * - It comes back when the DaemonSet was deleted or fenced; when the server is away and their pod is gone from this
- *   host for HANDOVER_ALONE; where nobody may tell whether the DaemonSet is there, when there was no pod of it for
- *   HANDOVER_UNSEEN. With host ports not before their pod has ended: a kubelet's refusal is final. */
+ *   host, or has no process here, for HANDOVER_ALONE; where nobody may tell whether the DaemonSet is there, when there
+ *   was no pod of it for HANDOVER_UNSEEN. With host ports not before their pod has ended, since a kubelet's refusal is
+ *   final; without, beside one that ends, but not beside one that is nobody's any more and runs on.
+ * - Where nothing of ours stands, it is not written before the server has answered whether theirs is there, for at most
+ *   HANDOVER_PATIENCE, and only if a kubelet has run since the host booted. */
 #pragma once
 
 #include "base/util.h"
@@ -24,6 +29,7 @@
 
 enum {                                   /* milliseconds */
        HANDOVER_PATIENCE = 10 * 1000,    /* until ours is written although the server has not answered */
+       HANDOVER_REFUSED = 2 * 60 * 1000, /* until ours goes although the kubelet refuses theirs again and again */
        HANDOVER_ALONE = 30 * 1000,       /* without their pod, while nobody can be asked */
        HANDOVER_UNSEEN = 10 * 60 * 1000, /* without their pod, where the DaemonSet itself cannot be seen */
 };
@@ -56,11 +62,13 @@ typedef struct HandoverFacts {
         bool server_away; /* it cannot be asked */
         TheirPod pod;
         bool pod_seen; /* the witness sees something of their pod (of the last one, if there is none) on this host; */
+        bool pod_idle; /* but no process of it: it starts, ends, or has ended under a kubelet that does not clean up; */
         bool pod_gone; /* it sees that there is nothing. Neither: it cannot tell */
         HandoffMode mode;
-        bool host_ports; /* ours has some */
-        bool stands;     /* something of ours stands, or is restored if nothing is decided */
-        bool kubelet_runs;
+        bool host_ports;      /* ours has some */
+        bool runs;            /* the witness sees something of our pod: the kubelet refuses theirs while it does */
+        bool stands;          /* something of ours stands, or is restored if nothing is decided */
+        bool kubelet_ran;     /* since this host booted: theirs may be there */
         bool given;           /* ours was handed over (in whatever boot), and did not come back for good; */
         bool away;            /* it was so since this host booted, and did not come back at all; */
         bool stopped;         /* it was so, and then the DaemonSet was deleted: not `away` */
@@ -79,5 +87,6 @@ typedef enum Handover {
 
 Handover handover_decide(const HandoverFacts *f);
 
-/* Ours is away, and what should run in its place is not there: if that lasts, ours comes back. */
+/* Ours is away, and what should run in its place is not there: if that lasts, ours comes back. Or ours stands, and the
+ * kubelet refuses theirs because of it: if that lasts, ours goes. */
 bool handover_is_missing(const HandoverFacts *f);

@@ -66,7 +66,7 @@ typedef struct PlanWanted {
         bool only_new;     /* WISH_PRESENT: what stands is kept, whatever was rendered; for what is to be created */
         const char *origin;       /* ORIGIN_FILE "<name>" or ORIGIN_API */
         const Rendered *rendered; /* WISH_PRESENT only */
-        const PlanTheirs *theirs; /* NULL: nobody else runs it */
+        const PlanTheirs *theirs; /* NULL: nobody else ever runs it */
 } PlanWanted;
 
 typedef enum EntryKind { ENTRY_REGULAR, ENTRY_LINK, ENTRY_DIRECTORY, ENTRY_OTHER } EntryKind;
@@ -165,6 +165,7 @@ typedef struct PlanFacts {
         HoldPolicy hold;
         bool kubelet_synced;            /* this kubelet process has seen the API server */
         int64_t kubelet_up_for;         /* milliseconds since the running kubelet was started; -1: none runs */
+        bool kubelet_ran;               /* one runs, or has run since this host booted */
         bool rerender;                  /* adopt what the present renderer writes */
         bool confirm;                   /* MassRemoval is meant */
         const char *const *now_targets; /* NAMESPACE/NAME that overrides the hold */
@@ -233,7 +234,8 @@ typedef struct PlanRow {
         bool gone;          /* the pod of what was withdrawn is gone; it is restored after PLAN_GONE */
         bool unsettled;     /* the witness will tell something new soon */
         Handover handover;
-        bool theirs_run;        /* the DaemonSet controller's pod runs here, */
+        bool ours_runs;         /* a pod of ours runs here, of what stands or of what was withdrawn; */
+        bool theirs_run;        /* the DaemonSet controller's pod does, */
         const char *theirs_pod; /* which is this, or was the last one; borrowed from the facts; NULL: none is known */
         bool missing;           /* what it was handed over to is missing, or the server's answer */
         int64_t written_at;     /* what stands: seconds, realtime; 0: nothing stands, or not known */

@@ -58,6 +58,26 @@ static bool is_theirs_seen(const PlanFacts *f, const PlanItem *it, Witness witne
         return witness == WITNESS_RUNNING || (witness == WITNESS_TERMINATING && is_of_this_boot(f, it->record));
 }
 
+static bool runs_ours(const PlanItem *it) {
+        return it->written && is_seen(it->written->witness);
+}
+
+/* While something of ours is there, and has the ports, the kubelet refuses theirs. */
+static bool is_ours_seen(const PlanFacts *f, const PlanItem *it) {
+        return runs_ours(it) || item_is_ending(f, it);
+}
+
+/* Since this boot; or theirs has processes, so it was started in this boot, and nothing of ours is there. What runs was
+ * not given: that was interrupted, or taken back. */
+static bool is_away(const PlanFacts *f, const PlanItem *it) {
+        const PlanHandover *h = it->record;
+
+        if (!h || (h->stopped && f->stop_if_deleted) || runs_ours(it))
+                return false;
+        return (is_of_this_boot(f, h) && !h->stopped) ||
+               (h->witness == WITNESS_RUNNING && !item_stands(it) && !item_has_last(it) && !item_still_runs(f, it));
+}
+
 static int decide(const PlanFacts *f, PlanItem *it) {
         const PlanTheirs *t = it->wanted->theirs;
         Witness witness = witness_of_theirs(it);
@@ -68,13 +88,16 @@ static int decide(const PlanFacts *f, PlanItem *it) {
                 .server_away = f->server_away,
                 .pod = t->pod,
                 .pod_seen = is_theirs_seen(f, it, witness),
+                .pod_idle = witness == WITNESS_TERMINATING,
                 .pod_gone = witness == WITNESS_GONE,
                 .mode = t->mode,
                 .stands = item_stands(it) || item_has_last(it),
-                .kubelet_runs = f->kubelet_up_for >= 0,
+                .runs = is_ours_seen(f, it),
+                .kubelet_ran = f->kubelet_ran,
                 .given = it->record != NULL,
-                .away = is_of_this_boot(f, it->record) && !it->record->stopped,
-                .stopped = it->record && it->record->stopped,
+                .away = is_away(f, it),
+                .stopped = it->record && it->record->stopped && !is_away(f, it) &&
+                           !(t->daemonset == THEIRS_RUNS && runs_ours(it)),
                 .stop_if_deleted = f->stop_if_deleted,
                 .missing_for = missing_for(f, it),
         };
@@ -85,6 +108,7 @@ static int decide(const PlanFacts *f, PlanItem *it) {
         /* Whoever gave up waiting does not wait again because something else is in the way. */
         it->missing = handover_is_missing(&facts) || it->handover == HANDOVER_AWAITED ||
                       (t->awaited && !facts.stands && facts.missing_for >= HANDOVER_PATIENCE);
+        it->ours_runs = runs_ours(it) || item_still_runs(f, it);
         it->theirs_run = witness == WITNESS_RUNNING ||
                          (witness == WITNESS_UNKNOWN && t->pods_known && t->pod == POD_READY);
         return r;
@@ -147,7 +171,9 @@ static void say_pod(const PlanFacts *f, const PlanItem *it, Buf *out) {
         };
         const PlanTheirs *t = it->wanted->theirs;
 
-        if (t->pods_known && t->pod != POD_NONE)
+        if (t->pods_known && t->pod == POD_READY && it->handover == HANDOVER_WAITS)
+                buf_printf(out, "pod %s of " CONTROLLER " is Ready, but not seen to run on this host", t->pod_name);
+        else if (t->pods_known && t->pod != POD_NONE)
                 buf_printf(out, "pod %s of " CONTROLLER " %s", t->pod_name, words[t->pod]);
         else if (t->pods_known)
                 buf_printf(out, CONTROLLER " has no pod here%s%s", *t->unfit ? ": " : "", t->unfit);
@@ -167,7 +193,7 @@ static void say_wait(const PlanItem *it, Buf *out) {
         if (!t->pods_known)
                 buf_str(out, "; the static pod stays until that is known");
         else if (t->pod != POD_NONE)
-                buf_str(out, "; the static pod stays until it is Ready");
+                buf_printf(out, "; the static pod stays until it is%s", t->pod == POD_READY ? "" : " Ready");
         else
                 buf_printf(out, "; the static pod stays until there is one%s", ready ? " that is Ready" : "");
 }
@@ -247,6 +273,19 @@ static bool remember(const PlanFacts *f, const PlanItem *it, PlanHandover *ret) 
         const PlanTheirs *t = it->wanted->theirs;
         bool known = t->pods_known && t->pod != POD_NONE;
 
+        /* What is in the way of ours is known by its traces when nobody can be asked any more. */
+        if (it->handover == HANDOVER_ENDING && known && is_back_for_good(t) &&
+            (it->record || t->daemonset != THEIRS_ABSENT || !f->stop_if_deleted)) {
+                *ret = (PlanHandover){
+                        .namespace = it->namespace,
+                        .name = it->name,
+                        .pod = t->pod_name,
+                        .uid = t->pod_uid,
+                        .boot = is_of_this_boot(f, it->record) ? it->record->boot : "",
+                        .stopped = it->record && it->record->stopped,
+                };
+                return true;
+        }
         if (!item_is_away(it) || it->pending)
                 return keep_record(f, it, ret);
         *ret = (PlanHandover){
@@ -291,8 +330,9 @@ int planner_remember(Planner *p) {
                         r = add_record(plan, &h);
         }
         /* Who defines it was perhaps not read. */
-        for (size_t i = 0; r >= 0 && i < f->n_handovers && !f->all_synced; i++)
-                r = remember_unread(p, &f->handovers[i]);
+        for (size_t i = 0; r >= 0 && i < f->n_handovers; i++)
+                if (!f->all_synced || is_seen(f->handovers[i].witness))
+                        r = remember_unread(p, &f->handovers[i]);
         if (plan->n_handovers > 1)
                 qsort(plan->handovers, plan->n_handovers, sizeof(*plan->handovers), compare);
         return r;

@@ -50,7 +50,8 @@ typedef struct PlanItem {
         bool stale;         /* kept although the present renderer writes something else */
         Handover handover;
         bool host_ports;            /* ours has some; */
-        bool theirs_run;            /* theirs runs here; looked at where the controller may have a part in it */
+        bool ours_runs;             /* something of ours runs here, */
+        bool theirs_run;            /* theirs does; looked at where the controller may have a part in it */
         bool missing;               /* what it was handed over to is missing, or word of it */
         const PlanHandover *record; /* of its last hand-over; or NULL */
         bool in_shadow;             /* it is wanted, but what stands is the server's: `wanted` is NULL meanwhile */

@@ -64,6 +64,14 @@ static bool is_learnt(const PlanItem *it) {
         return it->has_step && it->verb == STEP_RECORD && it->stands != STANDS_LAST;
 }
 
+/* A pod of theirs that no event tells of: it runs again under a status of before a reboot, or it dies while nobody can
+ * be asked. */
+static bool is_watched(const PlanFacts *f, const PlanItem *it) {
+        if (it->handover == HANDOVER_AWAY)
+                return f->server_away;
+        return it->handover == HANDOVER_WAITS && it->wanted->theirs->pods_known && it->wanted->theirs->pod == POD_READY;
+}
+
 /* What the next look may find changed without an event that announces it. */
 static void fill_memory(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
         const PlanMemory *m = memory_of(f, it->file);
@@ -77,13 +85,14 @@ static void fill_memory(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
         row->gone = it->gone;
         row->handover = it->handover;
         row->missing = it->missing;
+        row->ours_runs = it->ours_runs;
         row->theirs_run = it->theirs_run;
         row->theirs_pod = item_theirs_pod(it);
         row->alive = it->stands == STANDS_LAST && is_seen(it->written->witness);
         /* Where nothing stands an earlier pod is what holds it, and that one may end of itself. */
         row->unsettled = row->state == STATE_STARTING || row->state == STATE_TERMINATING ||
-                         row->reason == REASON_WaitingForPort || it->missing || item_awaits_theirs(it) ||
-                         is_learnt(it) || (it->pending && !item_will_stand(it));
+                         row->reason == REASON_WaitingForPort || it->missing || is_watched(f, it) ||
+                         item_awaits_theirs(it) || is_learnt(it) || (it->pending && !item_will_stand(it));
         if (is_restored(it) || item_writes_new(it))
                 row->written_at = f->now;
         else if (item_will_stand(it))

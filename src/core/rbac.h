@@ -30,7 +30,7 @@ typedef struct RbacOptions {
 
 typedef enum RbacNoteKind {
         RBAC_REFUSED,      /* it cannot be a static pod: what it refers to is not among the rules */
-        RBAC_NOT_OPTED_IN, /* it lacks the label daemonlet.io/mode=static: the agents pass it over */
+        RBAC_NOT_OPTED_IN, /* it lacks the label daemonlet.io/mode=static: the agents run it from a local file only */
         RBAC_NOT_FOLLOWED, /* its namespace is not among `namespaces` */
 } RbacNoteKind;
 

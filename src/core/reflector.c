@@ -135,6 +135,7 @@ void reflector_head(Reflector *r, int status, int64_t retry_after) {
         if (status == 200 && r->asking == ASKING_WATCH) {
                 r->live = true;
                 r->status = 0;
+                r->refusals = 0;
         }
 }
 

@@ -38,7 +38,8 @@ enum {
         REFLECTOR_CALM = 60 * 1000,       /* a watch that lived so long was a good one */
         REFLECTOR_DOUBT = 10 * 60 * 1000, /* until a suspect answer is believed */
         REFLECTOR_POLL = 60 * 1000,       /* between two lists where there is no watch; more or less by a fifth */
-        REFLECTOR_FORBIDDEN = 60 * 1000,  /* the shortest pause after 401 and 403 */
+        REFLECTOR_FORBIDDEN = 60 * 1000,  /* the shortest pause after 401 and 403, but not after the first ones: */
+        REFLECTOR_REFUSALS = 3,           /* a server that starts does not know its RBAC rules yet */
         REFLECTOR_WATCH_MIN = 5 * 60,     /* seconds that a watch asks for: drawn from [MIN, 2 * MIN] */
 };
 

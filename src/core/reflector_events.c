@@ -31,6 +31,7 @@ static int move_on(Reflector *r, const char *version) {
 
 static void confirm(Reflector *r, int64_t now) {
         r->live = r->sure = true;
+        r->refusals = 0;
         r->status = 0;
         r->confirmed = r->heard = now;
 }

@@ -76,6 +76,7 @@ struct Reflector {
         unsigned expired;  /* 410 for a watch, in a row */
         unsigned early;    /* watches that ended regularly but soon, in a row */
         unsigned failed;   /* watches that were refused, in a row */
+        unsigned refusals; /* answers 401 and 403 since a watch, or what is polled, was allowed */
         unsigned restarts; /* of lists whose continue token expired, in a row */
         bool unpaged;      /* the next list is asked for without pages */
         bool plain;        /* the next list is not a streaming one */

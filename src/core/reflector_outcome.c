@@ -61,6 +61,12 @@ static void token_expired(Reflector *r, int64_t now, uint32_t random) {
         r->plain = true;
 }
 
+static int64_t pause_after_refusal(Reflector *r) {
+        if (r->answer != 401 && r->answer != 403)
+                return 0;
+        return r->refusals++ < REFLECTOR_REFUSALS ? 0 : REFLECTOR_FORBIDDEN;
+}
+
 static void conclude_refusal(Reflector *r, int64_t now, uint32_t random) {
         bool retry_after = (r->answer == 429 || r->answer == 503) && r->retry_after > 0;
 
@@ -84,11 +90,7 @@ static void conclude_refusal(Reflector *r, int64_t now, uint32_t random) {
                         list_anew(r);
                 /* Whoever may not watch may list. */
                 r->plain |= r->asking == ASKING_STREAM && r->answer != 401 && r->answer != 429;
-                pause_for(r,
-                          retry_after                            ? r->retry_after
-                          : r->answer == 401 || r->answer == 403 ? REFLECTOR_FORBIDDEN
-                                                                 : 0,
-                          now, random);
+                pause_for(r, retry_after ? r->retry_after : pause_after_refusal(r), now, random);
         }
 }
 
@@ -109,6 +111,7 @@ static void list_is_complete(Reflector *r, int64_t now, uint32_t random) {
         r->next = NEXT_WATCH;
         if (!r->poll)
                 return;
+        r->refusals = 0;
         calm_down(r);
         r->next = NEXT_LIST;
         r->due = now + backoff_jitter(REFLECTOR_POLL, random);

@@ -77,6 +77,11 @@ typedef struct StoreResult {
  * failed and the manifests were written to another directory before, ours go from there. */
 int store_apply(Store *s, Plan *plan, int64_t now, StoreResult *ret, Err *err);
 
+/* Calls add for each manifest that state remembers, of this origin; until one returns another value than 0, which is
+ * given back. */
+int store_each_of(const Store *s, const char *origin, int (*add)(void *user, const char *namespace, const char *name),
+                  void *user);
+
 /* Takes over what the witness says of the tombstones' pods: one that is seen is remembered, however old it is. */
 void store_see(Store *s, const StoreSnapshot *snapshot);
 

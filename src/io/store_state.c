@@ -55,6 +55,17 @@ static size_t position(const Index *index, const char *file) {
         return low;
 }
 
+int store_each_of(const Store *s, const char *origin, int (*add)(void *user, const char *namespace, const char *name),
+                  void *user) {
+        const Index *index = &s->index;
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < index->n; i++)
+                if (streq(index->entries[i].origin, origin))
+                        r = add(user, index->entries[i].namespace, index->entries[i].name);
+        return r;
+}
+
 const IndexEntry *index_find(const Index *index, const char *file) {
         size_t i = position(index, file);
 

@@ -270,7 +270,7 @@ static void save_handovers(Agent *a, const Plan *plan) {
         for (size_t set = 0; set < KM_SETS; set++)
                 if (made[set].present != a->records[set].present || made[set].stopped != a->records[set].stopped)
                         km_trace(a->k, "  agent: %s is %s", a->k->files_of[set],
-                                 !made[set].present ? "not handed over any more"
+                                 !made[set].present  ? "not handed over any more"
                                  : made[set].stopped ? "remembered as stopped"
                                                      : "remembered as handed over");
         memcpy(a->records, made, sizeof(made));
@@ -439,6 +439,7 @@ static void make_facts(Agent *a, Facts *x) {
                              .now_targets = all,
                              .n_now_targets = a->now,
                              .hold = a->holds ? HOLD_UNTIL_SYNCED : HOLD_NEVER,
+                             .kubelet_ran = a->k->booted,
                              .kubelet_up_for = knows_kubelet(a) ? a->k->now - a->k->started : -1,
                              .now = seconds(a) } };
         x->f.kubelet_synced = knows_sync(a);

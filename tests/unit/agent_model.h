@@ -46,7 +46,7 @@ typedef struct AmTheirs {
 /* What the agent knows of that. */
 typedef struct AmFollow {
         bool followed;
-        bool heard;              /* an answer or a failure has come */
+        bool heard; /* an answer or a failure has come */
         bool daemonset_live, pods_live;
         int64_t daemonset_at, pods_at; /* when the answer to a list comes; -1 */
         AmTheirs theirs;
@@ -93,7 +93,7 @@ struct Agent {
         bool away;       /* the server cannot be asked */
         int64_t deaf_at; /* when it finds that the server is gone; -1 */
         int64_t told_at; /* when the watches tell something new; -1 */
-        int die_at;              /* dies so many parts of a plan from now; -1: not */
+        int die_at;      /* dies so many parts of a plan from now; -1: not */
 
         unsigned passes;        /* ever */
         unsigned passes_at_now; /* without time going on */

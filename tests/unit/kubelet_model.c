@@ -15,7 +15,9 @@ enum { /* milliseconds */
        BACK_OFF = 10 * 1000, /* of a pod that waits for its name, up to half as much more */
        ORPHAN_GRACE = 1000,
        BEAT = 30 * 1000,
-       RETRY = 20 * 1000, /* the longest pause before it asks the API server again */
+       MIRROR = 2500,
+       RESYNC = 90 * 1000, /* of pods, the longest pause */
+       RETRY = 20 * 1000,  /* the longest pause before it asks the API server again */
 };
 
 /* ---- chance ---- */
@@ -350,7 +352,8 @@ static void set_pods(Kubelet *k) {
         for (size_t i = 0; i < k->n_pods; i++) {
                 KmPod *p = &k->table[i];
 
-                if (p->desired && !p->m.theirs && !(k->store[p->m.set].present && streq(k->store[p->m.set].m.uid, p->m.uid)))
+                if (p->desired && !p->m.theirs &&
+                    !(k->store[p->m.set].present && streq(k->store[p->m.set].m.uid, p->m.uid)))
                         let_go(k, p);
         }
         for (size_t i = 0; i < KM_SETS; i++) {
@@ -448,7 +451,7 @@ void km_stop(Kubelet *k) {
 void km_set_api(Kubelet *k, bool up) {
         km_trace(k, "    the API server %s", up ? "is back" : "is gone");
         k->api_up = up;
-        k->sync_at = k->now + km_between(0, RETRY);
+        k->sync_at = k->heard_since = k->now + km_between(0, RETRY);
         if (k->synced)
                 k->beat_at = k->sync_at;
 }
@@ -613,11 +616,12 @@ static bool has_news(Kubelet *k, const KmObject *o, bool *ret_ready) {
         *ret_ready = knows && p->phase == KM_RUNNING && k->now >= p->ready_at && !o->fails;
         if (!o->bound || o->failed || o->told_at >= 0)
                 return false;
-        /* It says that a pod has failed when its containers have ended. */
-        return o->fails ? !p || !km_has_containers(p) : knows && *ret_ready != o->ready;
+        /* It says that a pod has failed when its containers have ended, and before that it is not Ready. */
+        return o->fails ? o->ready || !p || !km_has_containers(p) : knows && *ret_ready != o->ready;
 }
 
 static void tell_status(Kubelet *k, KmObject *o) {
+        const KmPod *p = km_find_pod(k, o->uid);
         bool ready, news = has_news(k, o, &ready);
 
         if (!news) {
@@ -630,8 +634,10 @@ static void tell_status(Kubelet *k, KmObject *o) {
                 return;
         o->status_at = -1;
         o->ready = ready;
-        o->failed |= o->fails;
-        o->fails = false;
+        if (o->fails && !(p && km_has_containers(p))) {
+                o->failed = true;
+                o->fails = false;
+        }
         k->told = true;
         km_trace(k, "      %s is told to be %s", o->name, o->failed ? "Failed" : ready ? "Ready" : "not Ready");
 }
@@ -655,8 +661,11 @@ static void mirror(Kubelet *k, size_t set) {
                 m->at = -1;
                 return;
         }
+        /* What it could not make it tries again after a minute or more; what is too many goes soon. */
         if (m->at < 0)
-                m->at = k->now + km_between(50, 2500);
+                m->at = k->now + km_between(50, pod && k->now == k->heard_since ? RESYNC : MIRROR);
+        if (!pod && m->at > k->now + MIRROR)
+                m->at = k->now + km_between(50, MIRROR);
         if (m->at > k->now)
                 return;
         m->at = -1;
@@ -731,7 +740,7 @@ int64_t km_due(const Kubelet *k) {
 void km_run(Kubelet *k) {
         if (k->up && k->has_api && k->api_up && !k->synced && k->sync_at <= k->now) {
                 k->synced = true;
-                k->beat_at = k->now;
+                k->beat_at = k->heard_since = k->now;
                 for (size_t i = 0; i < k->n_objects; i++)
                         k->objects[i].told_at = k->now;
                 km_trace(k, "    kubelet has seen the API server");

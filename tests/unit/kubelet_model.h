@@ -85,6 +85,7 @@ typedef struct KmObject {
         size_t set;
         const WorldPod *pod;
         bool bound, deleting, failed, ready;
+        bool refused;      /* the scheduler has said that no node fits */
         bool fails;        /* the kubelet is about to say that it failed */
         int64_t told_at;   /* the kubelet hears of its last change; -1: it has */
         int64_t status_at; /* the kubelet tells how it is; -1: it has */
@@ -117,6 +118,7 @@ struct Kubelet {
         unsigned boots;
         int64_t started, list_at, sync_at;
         bool has_api, api_up, synced;
+        int64_t heard_since;
         int64_t beat_at, heartbeat; /* when it tells the server that it lives, and when it did last; -1 */
         bool refuses;               /* it lacks resources now and then */
         bool counts_ending;         /* whether a port is taken by a pod that is ending */

@@ -250,6 +250,7 @@ void wishes_random(Wishes *s, int64_t now) {
         s->facts.hold = (HoldPolicy)chance(3);
         s->facts.kubelet_synced = chance(2);
         s->facts.kubelet_up_for = chance(4) ? (int64_t)chance(200) * 1000 : -1;
+        s->facts.kubelet_ran = s->facts.kubelet_up_for >= 0 || chance(2);
         s->facts.rerender = chance(5) == 0;
         s->facts.confirm = chance(4) == 0;
         s->file_complete = chance(2);
@@ -336,6 +337,7 @@ void disk_facts(World *w, const Disk *d, const Wishes *s) {
         w->facts.hold = s->facts.hold;
         w->facts.kubelet_synced = s->facts.kubelet_synced;
         w->facts.kubelet_up_for = s->facts.kubelet_up_for;
+        w->facts.kubelet_ran = s->facts.kubelet_ran;
         w->facts.rerender = s->facts.rerender;
         w->facts.confirm = s->facts.confirm;
         w->facts.now = s->facts.now;

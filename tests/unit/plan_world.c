@@ -17,6 +17,7 @@ void world_init(World *w) {
                                  .all_synced = true,
                                  .kubelet_synced = true,
                                  .kubelet_up_for = 3600 * 1000,
+                                 .kubelet_ran = true,
                                  .boot = "one",
                                  .now = 1000 } };
 }
@@ -488,6 +489,7 @@ static void read_set(World *w, const Line *l) {
                 f->boot = streq(option(l, "boot"), "unknown") ? NULL : world_text(w, "%s", option(l, "boot"));
         f->now = number(l, "clock", f->now);
         f->kubelet_up_for = number(l, "kubelet-up", f->kubelet_up_for);
+        f->kubelet_ran = f->kubelet_up_for >= 0 || flag(l, "kubelet-ran");
         f->removal_delay = number(l, "removal-delay", f->removal_delay);
         f->settle = number(l, "settle", f->settle);
         f->node_for = number(l, "node-for", f->node_for);

@@ -21,6 +21,7 @@
 #define STATUS(phase, conditions) ",\"status\":{\"phase\":\"" phase "\",\"conditions\":[" conditions "]}"
 #define CONDITION(type, status) "{\"type\":\"" type "\",\"status\":\"" status "\",\"lastProbeTime\":null}"
 #define READY CONDITION("Ready", "True")
+#define UNSCHEDULED STATUS("Pending", CONDITION("PodScheduled", "False"))
 #define DYING ",\"deletionTimestamp\":\"2026-11-20T17:56:48Z\",\"deletionGracePeriodSeconds\":30"
 
 static int read_pod(const char *text, DaemonPod *ret) {
@@ -74,35 +75,70 @@ static const struct PodRow {
                                             "\"affinity\":7")),
           "flannel", true, POD_BOUND },
         { "a longer name", POD(OWNERS(OURS), SPEC(BOUND("ab"))), "flannel", false, POD_NONE },
-        { "unbound", POD(OWNERS(OURS), SPEC(MEANT("a")) STATUS("Pending", CONDITION("PodScheduled", "False"))),
+        { "unbound", POD(OWNERS(OURS), SPEC(MEANT("a")) UNSCHEDULED), "flannel", true, POD_UNBOUND },
+        { "unbound, among other conditions",
+          POD(OWNERS(OURS), SPEC(MEANT("a")) STATUS("Pending", "null," CONDITION("Ready", "True") "," CONDITION(
+                                                                       "PodScheduled", "False"))),
           "flannel", true, POD_UNBOUND },
-        { "unbound is never ready", POD(OWNERS(OURS), SPEC(MEANT("a")) STATUS("Pending", READY)), "flannel", true,
+        { "unbound, and the scheduler found no place",
+          POD(OWNERS(OURS),
+              SPEC(MEANT("a")) STATUS("Pending",
+                                      "{\"type\":\"PodScheduled\",\"status\":\"False\",\"reason\":\"Unschedulable\"}")),
+          "flannel", true, POD_UNBOUND },
+        { "unbound, and the scheduler is not to look at it yet",
+          POD(OWNERS(OURS),
+              SPEC(MEANT("a")) STATUS(
+                      "Pending", "{\"type\":\"PodScheduled\",\"status\":\"False\",\"reason\":\"SchedulingGated\"}")),
+          "flannel", true, POD_NONE },
+        { "unbound, and being deleted", POD(OWNERS(OURS) DYING, SPEC(MEANT("a")) UNSCHEDULED), "flannel", true,
           POD_UNBOUND },
-        { "an empty nodeName is none", POD(OWNERS(OURS), SPEC(BOUND("") "," MEANT("a"))), "flannel", true,
+        { "unbound is never ready",
+          POD(OWNERS(OURS), SPEC(MEANT("a")) STATUS("Pending", CONDITION("PodScheduled", "False") "," READY)),
+          "flannel", true, POD_UNBOUND },
+        { "unbound, and the scheduler has not looked at it", POD(OWNERS(OURS), SPEC(MEANT("a"))), "flannel", true,
+          POD_NONE },
+        { "unbound, and no condition tells of the scheduler", POD(OWNERS(OURS), SPEC(MEANT("a")) STATUS("Pending", "")),
+          "flannel", true, POD_NONE },
+        { "unbound, and another condition is false",
+          POD(OWNERS(OURS), SPEC(MEANT("a")) STATUS("Pending", CONDITION("Ready", "False"))), "flannel", true,
+          POD_NONE },
+        { "unbound, and about to be bound",
+          POD(OWNERS(OURS), SPEC(MEANT("a")) STATUS("Pending", CONDITION("PodScheduled", "True"))), "flannel", true,
+          POD_NONE },
+        { "unbound, and the scheduler does not know",
+          POD(OWNERS(OURS), SPEC(MEANT("a")) STATUS("Pending", CONDITION("PodScheduled", "Unknown"))), "flannel", true,
+          POD_NONE },
+        { "bound, and what the scheduler said counts no more", POD(OWNERS(OURS), SPEC(BOUND("a")) UNSCHEDULED),
+          "flannel", true, POD_BOUND },
+        { "an empty nodeName is none", POD(OWNERS(OURS), SPEC(BOUND("") "," MEANT("a")) UNSCHEDULED), "flannel", true,
           POD_UNBOUND },
-        { "unbound for another node", POD(OWNERS(OURS), SPEC(MEANT("b"))), "flannel", false, POD_NONE },
-        { "unbound for one of a longer name", POD(OWNERS(OURS), SPEC(MEANT("ab"))), "flannel", false, POD_NONE },
-        { "unbound for any", POD(OWNERS(OURS), SPEC("")), "flannel", false, POD_NONE },
-        { "no spec", POD(OWNERS(OURS), ""), "flannel", false, POD_NONE },
+        { "unbound for another node", POD(OWNERS(OURS), SPEC(MEANT("b")) UNSCHEDULED), "flannel", false, POD_NONE },
+        { "unbound for one of a longer name", POD(OWNERS(OURS), SPEC(MEANT("ab")) UNSCHEDULED), "flannel", false,
+          POD_NONE },
+        { "unbound for any", POD(OWNERS(OURS), SPEC("") UNSCHEDULED), "flannel", false, POD_NONE },
+        { "no spec", POD(OWNERS(OURS), UNSCHEDULED), "flannel", false, POD_NONE },
         { "one of several values",
-          POD(OWNERS(OURS), SPEC(TERMS(FIELDS(FIELD("\"metadata.name\"", "\"In\"", "\"b\",null,\"a\""))))), "flannel",
-          true, POD_UNBOUND },
+          POD(OWNERS(OURS), SPEC(TERMS(FIELDS(FIELD("\"metadata.name\"", "\"In\"", "\"b\",null,\"a\"")))) UNSCHEDULED),
+          "flannel", true, POD_UNBOUND },
         { "one of several terms and fields",
           POD(OWNERS(OURS),
-              SPEC(TERMS("{},null," FIELDS("null," FIELD("\"metadata.name\"", "\"In\"", "\"b\"")) "," FIELDS(FIELD(
-                      "\"metadata.uid\"", "\"In\"", "\"u\"") "," FIELD("\"metadata.name\"", "\"In\"", "\"a\""))))),
+              SPEC(TERMS("{},null," FIELDS("null," FIELD("\"metadata.name\"", "\"In\"", "\"b\"")) "," FIELDS(
+                      FIELD("\"metadata.uid\"", "\"In\"", "\"u\"") "," FIELD("\"metadata.name\"", "\"In\"", "\"a\""))))
+                      UNSCHEDULED),
           "flannel", true, POD_UNBOUND },
-        { "NotIn", POD(OWNERS(OURS), SPEC(TERMS(FIELDS(FIELD("\"metadata.name\"", "\"NotIn\"", "\"a\""))))), "flannel",
-          false, POD_NONE },
-        { "another field", POD(OWNERS(OURS), SPEC(TERMS(FIELDS(FIELD("\"metadata.names\"", "\"In\"", "\"a\""))))),
+        { "NotIn", POD(OWNERS(OURS), SPEC(TERMS(FIELDS(FIELD("\"metadata.name\"", "\"NotIn\"", "\"a\"")))) UNSCHEDULED),
           "flannel", false, POD_NONE },
+        { "another field",
+          POD(OWNERS(OURS), SPEC(TERMS(FIELDS(FIELD("\"metadata.names\"", "\"In\"", "\"a\"")))) UNSCHEDULED), "flannel",
+          false, POD_NONE },
         { "matchExpressions are about labels",
-          POD(OWNERS(OURS), SPEC(TERMS("{\"matchExpressions\":[" FIELD("\"metadata.name\"", "\"In\"", "\"a\"") "]}"))),
+          POD(OWNERS(OURS),
+              SPEC(TERMS("{\"matchExpressions\":[" FIELD("\"metadata.name\"", "\"In\"", "\"a\"") "]}")) UNSCHEDULED),
           "flannel", false, POD_NONE },
         { "a preference is none",
-          POD(OWNERS(OURS),
-              SPEC("\"affinity\":{\"nodeAffinity\":{\"preferredDuringSchedulingIgnoredDuringExecution\":["
-                   "{\"weight\":1,\"preference\":" FIELDS(FIELD("\"metadata.name\"", "\"In\"", "\"a\"")) "}]}}")),
+          POD(OWNERS(OURS), SPEC("\"affinity\":{\"nodeAffinity\":{\"preferredDuringSchedulingIgnoredDuringExecution\":["
+                                 "{\"weight\":1,\"preference\":" FIELDS(
+                                         FIELD("\"metadata.name\"", "\"In\"", "\"a\"")) "}]}}") UNSCHEDULED),
           "flannel", false, POD_NONE },
         { "a later apps version", POD(OWNERS(OWNER("\"apps/v2\"", "\"DaemonSet\"", "\"x\"", "true")), SPEC(BOUND("a"))),
           "x", true, POD_BOUND },
@@ -207,6 +243,8 @@ static void what_is_refused(void **unused) {
                 POD(OWNERS(OURS), STATUS("Running", "7")),
                 POD(OWNERS(OURS), STATUS("Running", "{\"type\":7,\"status\":\"True\"}")),
                 POD(OWNERS(OURS), STATUS("Running", "{\"type\":\"Ready\",\"status\":true}")),
+                POD(OWNERS(OURS), STATUS("Pending", "{\"type\":\"PodScheduled\",\"status\":false}")),
+                POD(OWNERS(OURS), STATUS("Pending", "{\"type\":\"PodScheduled\",\"status\":\"False\",\"reason\":7}")),
         };
 
         (void)unused;
@@ -232,9 +270,9 @@ static void what_is_refused(void **unused) {
         "\"affinity\":{\"podAffinity\":{},\"nodeAffinity\":{\"preferredDuringSchedulingIgnoredDuringExecution\":[],"   \
         "\"requiredDuringSchedulingIgnoredDuringExecution\":{\"nodeSelectorTerms\":[{\"matchExpressions\":[],"         \
         "\"matchFields\":[{\"key\":\"metadata.name\",\"operator\":\"In\",\"values\":[\"a\"],\"x\":1}]}],\"y\":1}}}"
-#define REAL_STATUS                                                                                                      \
-        "},\"status\":{\"phase\":\"Running\",\"conditions\":[{\"type\":\"PodScheduled\",\"status\":\"True\"},{\"type\":" \
-        "\"Ready\",\"status\":\"True\",\"lastProbeTime\":null,\"lastTransitionTime\":\"2026-11-20T17:56:48Z\"}],"        \
+#define REAL_STATUS                                                                                                                                                                      \
+        "},\"status\":{\"phase\":\"Running\",\"conditions\":[{\"type\":\"PodScheduled\",\"status\":\"True\",\"reason\":\"x\"},{\"type\":\"Initialized\",\"status\":\"True\"},{\"type\":" \
+        "\"Ready\",\"status\":\"True\",\"lastProbeTime\":null,\"lastTransitionTime\":\"2026-11-20T17:56:48Z\"}],"                                                                        \
         "\"hostIP\":\"10.0.0.1\",\"startTime\":\"2026-11-20T17:56:48Z\",\"containerStatuses\":[{\"name\":\"c\"}]}}"
 #define KEPT_META                                                                                                         \
         "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"flannel-x7k2p\",\"namespace\":\"kube-system\"," \
@@ -242,7 +280,9 @@ static void what_is_refused(void **unused) {
 #define KEPT_OWNER                                                                                                     \
         ",\"deletionTimestamp\":\"2026-11-20T18:00:00Z\",\"ownerReferences\":[{\"apiVersion\":\"apps/v1\","            \
         "\"controller\":true,\"kind\":\"DaemonSet\",\"name\":\"flannel\"}]}"
-#define KEPT_STATUS ",\"status\":{\"phase\":\"Running\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}"
+#define KEPT_STATUS                                                                                                            \
+        ",\"status\":{\"phase\":\"Running\",\"conditions\":[{\"reason\":\"x\",\"status\":\"True\",\"type\":\"PodScheduled\"}," \
+        "{\"type\":\"Ready\",\"status\":\"True\"}]}}"
 
 /* ---- reducing ---- */
 
@@ -265,7 +305,8 @@ static const struct ReduceRow {
         { "{\"metadata\":{\"ownerReferences\":7},\"spec\":\"x\",\"status\":[{}]}", NULL },
         { "{\"metadata\":{\"ownerReferences\":[7]},\"spec\":{\"affinity\":[1]},\"status\":{\"conditions\":{\"a\":1}}}",
           NULL },
-        { "{\"metadata\":{\"ownerReferences\":[7]},\"status\":{\"conditions\":[1,\"Ready\",[],{},{\"type\":7},null]}}",
+        { "{\"metadata\":{\"ownerReferences\":[7]},\"status\":{\"conditions\":[1,\"Ready\",[],{},{\"type\":7},"
+          "{\"type\":\"PodReadyToStartContainers\",\"status\":\"False\"},null]}}",
           "{\"metadata\":{\"ownerReferences\":[7]},\"status\":{\"conditions\":[1,\"Ready\",[],{\"type\":7}]}}" },
 };
 

@@ -16,12 +16,13 @@ static void say_facts(const HandoverFacts *f, Buf *out) {
 
         buf_printf(out, "daemonset=%s pod=%s mode=%s missing-for=%lld", sets[f->daemonset], pods[f->pod],
                    modes[f->mode], (long long)f->missing_for);
-        buf_printf(out, "%s%s%s%s%s", f->awaited ? " awaited" : "", f->pods_known ? " pods-known" : "",
-                   f->server_away ? " server-away" : "", f->pod_seen ? " pod-seen" : "",
+        buf_printf(out, "%s%s%s%s%s%s", f->awaited ? " awaited" : "", f->pods_known ? " pods-known" : "",
+                   f->server_away ? " server-away" : "", f->pod_seen ? " pod-seen" : "", f->pod_idle ? " pod-idle" : "",
                    f->pod_gone ? " pod-gone" : "");
-        buf_printf(out, "%s%s%s%s%s%s%s", f->host_ports ? " host-ports" : "", f->stands ? " stands" : "",
-                   f->kubelet_runs ? " kubelet-runs" : "", f->away ? " away" : "", f->stopped ? " stopped" : "",
-                   f->given ? " given" : "", f->stop_if_deleted ? " stop-if-deleted" : "");
+        buf_printf(out, "%s%s%s%s%s%s%s%s", f->host_ports ? " host-ports" : "", f->runs ? " runs" : "",
+                   f->stands ? " stands" : "", f->kubelet_ran ? " kubelet-ran" : "", f->away ? " away" : "",
+                   f->stopped ? " stopped" : "", f->given ? " given" : "",
+                   f->stop_if_deleted ? " stop-if-deleted" : "");
 }
 
 /* ---- rows ---- */
@@ -37,6 +38,7 @@ typedef struct Row {
 #define CUT .server_away = true
 #define STANDS .stands = true
 #define PORTS .host_ports = true
+#define IDLE .pod_seen = true, .pod_idle = true
 
 static const Row rows[] = {
         /* Nobody else has a part in it. */
@@ -59,6 +61,12 @@ static const Row rows[] = {
         { "Ready, but gone: a status of before a reboot",
           { KNOWN(READY), STANDS, .pod_gone = true },
           .want = HANDOVER_WAITS },
+        { "Ready, but it has no process", { KNOWN(READY), STANDS, IDLE }, .want = HANDOVER_WAITS },
+        { "Ready, but it has no process, and is of an earlier boot",
+          { KNOWN(READY), STANDS, .pod_idle = true },
+          .want = HANDOVER_WAITS },
+        { "Ready, no process, and nothing of ours", { KNOWN(READY), IDLE }, .want = HANDOVER_AWAY },
+        { "Ready, and ours is seen", { KNOWN(READY), STANDS, .pod_seen = true, .runs = true }, .want = HANDOVER_AWAY },
         { "Ready, gone, and nothing of ours", { KNOWN(READY), .pod_gone = true }, .want = HANDOVER_AWAY },
         { "Ready, but it is not known whether it still is",
           { .daemonset = THEIRS_RUNS, .pod = POD_READY, STANDS },
@@ -75,7 +83,83 @@ static const Row rows[] = {
         { "ports, unbound", { KNOWN(UNBOUND), STANDS, PORTS }, .want = HANDOVER_AWAY },
         { "ports, unbound, and nothing of ours", { KNOWN(UNBOUND), PORTS }, .want = HANDOVER_AWAY },
         { "ports, bound", { KNOWN(BOUND), STANDS, PORTS }, .want = HANDOVER_AWAY },
-        { "ports, Ready but gone", { KNOWN(READY), STANDS, PORTS, .pod_gone = true }, .want = HANDOVER_AWAY },
+        { "ports, bound, and nothing of either is seen",
+          { KNOWN(BOUND), STANDS, PORTS, .pod_gone = true },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "ports, Ready but gone",
+          { KNOWN(READY), STANDS, PORTS, .pod_gone = true },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "ports, bound, gone, and nothing of ours", { KNOWN(BOUND), PORTS, .pod_gone = true }, .want = HANDOVER_AWAY },
+        { "ports, unbound, and ours is seen", { KNOWN(UNBOUND), STANDS, PORTS, .runs = true }, .want = HANDOVER_AWAY },
+        { "ports, unbound, and the last one is gone",
+          { KNOWN(UNBOUND), STANDS, PORTS, .pod_gone = true },
+          .want = HANDOVER_AWAY },
+        { "ports, bound, and ours is seen: it is refused",
+          { KNOWN(BOUND), STANDS, PORTS, .runs = true },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "ports, refused for almost too long",
+          { KNOWN(BOUND), STANDS, PORTS, .runs = true, .missing_for = HANDOVER_REFUSED - 1 },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "ports, refused for too long",
+          { KNOWN(BOUND), STANDS, PORTS, .runs = true, .missing_for = HANDOVER_REFUSED },
+          .want = HANDOVER_AWAY,
+          .missing = true },
+        { "ready: ports, refused for too long",
+          { KNOWN(BOUND), STANDS, PORTS, .runs = true, .mode = HANDOFF_READY, .missing_for = HANDOVER_REFUSED },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "ports, refused, and there is no next one yet",
+          { KNOWN(NONE), STANDS, PORTS, .runs = true, .missing_for = 1 },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "ports, refused long ago, and there is no next one",
+          { KNOWN(NONE), STANDS, PORTS, .runs = true, .missing_for = HANDOVER_REFUSED },
+          .want = HANDOVER_WAITS },
+        { "ports, no kubelet has run, and nothing of either is seen",
+          { KNOWN(BOUND), STANDS, PORTS, .pod_gone = true },
+          .want = HANDOVER_AWAY,
+          .down = true },
+        { "ports, no kubelet has run, and ours is seen",
+          { KNOWN(BOUND), STANDS, PORTS, .runs = true },
+          .want = HANDOVER_WAITS,
+          .missing = true,
+          .down = true },
+        { "never: ports, bound, and ours is seen",
+          { KNOWN(BOUND), STANDS, PORTS, .runs = true, .mode = HANDOFF_NEVER },
+          .want = HANDOVER_NONE },
+        { "ports, bound, both are seen",
+          { KNOWN(BOUND), STANDS, PORTS, .runs = true, .pod_seen = true },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "ports, bound, ours is seen, and this cannot be read",
+          { .pods_known = true, .pod = POD_BOUND, STANDS, PORTS, .runs = true },
+          .want = HANDOVER_WAITS },
+        { "ports, bound, and our last pod still ends", { KNOWN(BOUND), PORTS, .runs = true }, .want = HANDOVER_ENDING },
+        { "ports, unbound, and our last pod still ends",
+          { KNOWN(UNBOUND), PORTS, .runs = true },
+          .want = HANDOVER_AWAY },
+        { "ports, Ready, and both are seen",
+          { KNOWN(READY), STANDS, PORTS, .runs = true, .pod_seen = true },
+          .want = HANDOVER_AWAY,
+          .missing = true },
+        { "ports, Ready of before, and ours is seen",
+          { KNOWN(READY), STANDS, PORTS, .runs = true, .pod_gone = true },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "ports, Ready without a process, and ours is seen",
+          { KNOWN(READY), STANDS, PORTS, .runs = true, IDLE },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "ports, Ready without a process, and ours is not seen",
+          { KNOWN(READY), STANDS, PORTS, IDLE },
+          .want = HANDOVER_AWAY },
+        { "ports, bound, ours is seen, but it was away",
+          { KNOWN(BOUND), STANDS, PORTS, .runs = true, .away = true },
+          .want = HANDOVER_AWAY },
         { "ports, a pod of what may not be read",
           { .pods_known = true, .pod = POD_UNBOUND, STANDS, PORTS },
           .want = HANDOVER_AWAY },
@@ -88,9 +172,23 @@ static const Row rows[] = {
 
         /* What the DaemonSet says. */
         { "exists: unbound", { KNOWN(UNBOUND), STANDS, .mode = HANDOFF_EXISTS }, .want = HANDOVER_AWAY },
+        { "exists: bound, and ours is seen, without ports",
+          { KNOWN(BOUND), STANDS, .runs = true, .mode = HANDOFF_EXISTS },
+          .want = HANDOVER_AWAY },
+        { "exists: ports, bound, and ours is seen",
+          { KNOWN(BOUND), STANDS, PORTS, .runs = true, .mode = HANDOFF_EXISTS },
+          .want = HANDOVER_WAITS,
+          .missing = true },
         { "exists: no pod", { KNOWN(NONE), STANDS, .mode = HANDOFF_EXISTS }, .want = HANDOVER_WAITS },
         { "ready: ports, bound", { KNOWN(BOUND), STANDS, PORTS, .mode = HANDOFF_READY }, .want = HANDOVER_WAITS },
         { "ready: ports, Ready", { KNOWN(READY), STANDS, PORTS, .mode = HANDOFF_READY }, .want = HANDOVER_AWAY },
+        { "ready: ports, Ready, and both are seen",
+          { KNOWN(READY), STANDS, PORTS, .runs = true, .pod_seen = true, .mode = HANDOFF_READY },
+          .want = HANDOVER_AWAY,
+          .missing = true },
+        { "ready: Ready, but it has no process",
+          { KNOWN(READY), STANDS, IDLE, .mode = HANDOFF_READY },
+          .want = HANDOVER_WAITS },
         { "ready: bound, and nothing of ours", { KNOWN(BOUND), .mode = HANDOFF_READY }, .want = HANDOVER_WAITS },
         { "ready: ports, bound, and nothing of ours",
           { KNOWN(BOUND), PORTS, .mode = HANDOFF_READY },
@@ -127,6 +225,25 @@ static const Row rows[] = {
         { "deleted, and the pod is left: no ports",
           { .daemonset = THEIRS_ABSENT, .pods_known = true, .pod = POD_READY, .away = true, .pod_seen = true },
           .want = HANDOVER_NONE },
+        { "deleted, it still runs, and its pods may not be read: no ports",
+          { .daemonset = THEIRS_ABSENT, .away = true, .pod_seen = true },
+          .want = HANDOVER_NONE },
+        { "deleted, and it still runs: no ports",
+          { .daemonset = THEIRS_ABSENT, .pods_known = true, .away = true, .pod_seen = true },
+          .want = HANDOVER_ENDING },
+        { "deleted, and the unbound pod is left: no ports",
+          { .daemonset = THEIRS_ABSENT, .pods_known = true, .pod = POD_UNBOUND, .away = true },
+          .want = HANDOVER_NONE },
+        { "deleted, and it has no process, and the server is away: no ports",
+          { .daemonset = THEIRS_ABSENT, CUT, .away = true, IDLE },
+          .want = HANDOVER_NONE },
+        { "never: it was away, and still runs",
+          { CUT, .mode = HANDOFF_NEVER, .away = true, .pod_seen = true },
+          .want = HANDOVER_NONE },
+        { "unseen for long, but the last one still runs: no ports",
+          { .pods_known = true, .away = true, .missing_for = HANDOVER_UNSEEN, .pod_seen = true },
+          .want = HANDOVER_ENDING,
+          .missing = true },
         { "deleted, and the pod is left: ports",
           { .daemonset = THEIRS_ABSENT, .pods_known = true, .pod = POD_READY, .away = true, PORTS },
           .want = HANDOVER_ENDING },
@@ -170,6 +287,40 @@ static const Row rows[] = {
           { CUT, .away = true, .pod_gone = true, .missing_for = HANDOVER_ALONE, PORTS },
           .want = HANDOVER_NONE,
           .missing = true },
+        { "alone with one that has no process, but not for long",
+          { CUT, .away = true, IDLE },
+          .want = HANDOVER_AWAY,
+          .missing = true },
+        { "alone with one that has no process, and almost for long",
+          { CUT, .away = true, IDLE, PORTS, .missing_for = HANDOVER_ALONE - 1 },
+          .want = HANDOVER_AWAY,
+          .missing = true },
+        { "alone for long with one that has no process",
+          { CUT, .away = true, IDLE, .missing_for = HANDOVER_ALONE },
+          .want = HANDOVER_NONE,
+          .missing = true },
+        { "alone for long with one that has no process, ports",
+          { CUT, .away = true, IDLE, PORTS, .missing_for = HANDOVER_ALONE },
+          .want = HANDOVER_NONE,
+          .missing = true },
+        { "one that has no process is not missing while the server is there",
+          { .away = true, IDLE, .missing_for = HANDOVER_UNSEEN },
+          .want = HANDOVER_AWAY },
+        { "a reboot, the server is away, ports, and one that has no process",
+          { CUT, PORTS, IDLE },
+          .want = HANDOVER_NONE },
+        { "ports, no pod, nothing of ours, and the last one has no process",
+          { KNOWN(NONE), PORTS, IDLE },
+          .want = HANDOVER_ENDING },
+        { "deleted, ports, and the last one has no process",
+          { .daemonset = THEIRS_ABSENT, .pods_known = true, .away = true, PORTS, IDLE },
+          .want = HANDOVER_ENDING },
+        { "deleted, ports, the last one has no process, and the server is away",
+          { .daemonset = THEIRS_ABSENT, CUT, .away = true, PORTS, IDLE },
+          .want = HANDOVER_NONE },
+        { "never, ports, the last one runs, and the server is away",
+          { CUT, .mode = HANDOFF_NEVER, .away = true, PORTS, .pod_seen = true },
+          .want = HANDOVER_ENDING },
         { "unseen, but not for long", { .pods_known = true, .away = true }, .want = HANDOVER_AWAY, .missing = true },
         { "unseen, and almost for long",
           { .pods_known = true, .away = true, .missing_for = HANDOVER_UNSEEN - 1 },
@@ -273,7 +424,7 @@ static void test_row(void **state) {
         const Row *row = *state;
         HandoverFacts f = row->facts;
 
-        f.kubelet_runs = !row->down;
+        f.kubelet_ran = !row->down;
         f.given |= f.away || f.stopped;
         assert_string_equal(words[handover_decide(&f)], words[row->want]);
         assert_int_equal(handover_is_missing(&f), row->missing);
@@ -283,6 +434,40 @@ static void test_row(void **state) {
 
 static bool has_pod(const HandoverFacts *f, TheirPod at_least) {
         return f->pods_known && f->pod >= at_least;
+}
+
+/* As the server says, and as the witness does not deny. */
+static bool is_ready_here(const HandoverFacts *f) {
+        return has_pod(f, POD_READY) && !f->pod_gone && !f->pod_idle;
+}
+
+/* One that does not start beside ours: the next one is left unbound, */
+static bool is_refused(const HandoverFacts *f) {
+        return f->host_ports && has_pod(f, POD_BOUND) && (f->runs || (f->stands && f->pod_gone && f->kubelet_ran));
+}
+
+/* and ours waits for that one, but not for ever. */
+static bool is_to_be_refused(const HandoverFacts *f) {
+        return is_refused(f) && !is_ready_here(f) && f->missing_for < HANDOVER_REFUSED;
+}
+
+static bool is_exclusive(const HandoverFacts *f) {
+        return f->host_ports || f->mode == HANDOFF_EXISTS;
+}
+
+/* Traces without a process, while nobody can be asked: they may stay for good. */
+static bool is_idle_alone(const HandoverFacts *f) {
+        return f->pod_idle && f->server_away;
+}
+
+/* Something of theirs is here, and it will end. */
+static bool is_there(const HandoverFacts *f) {
+        return has_pod(f, POD_BOUND) || (f->pod_seen && !is_idle_alone(f));
+}
+
+/* Of no pod that the server knows. */
+static bool is_orphan(const HandoverFacts *f) {
+        return f->pods_known && f->pod == POD_NONE && f->pod_seen && !is_idle_alone(f);
 }
 
 static bool is_ours_to_run(const HandoverFacts *f) {
@@ -299,7 +484,8 @@ static bool is_asked(const HandoverFacts *f) {
 }
 
 static bool is_missing_long(const HandoverFacts *f) {
-        return handover_is_missing(f) && f->missing_for >= (f->server_away ? HANDOVER_ALONE : HANDOVER_UNSEEN);
+        return f->away && handover_is_missing(f) &&
+               f->missing_for >= (f->server_away ? HANDOVER_ALONE : HANDOVER_UNSEEN);
 }
 
 /* What is answered if one fact is another one. */
@@ -320,11 +506,12 @@ static const char *broken_evidence(const HandoverFacts *f, Handover h) {
                 return "away although ours is to run";
         if (away && f->server_away && !f->pods_known && f->daemonset == THEIRS_UNKNOWN && !f->away)
                 return "away while the server is, and not before";
-        if (away && !before && f->mode == HANDOFF_READY && !(has_pod(f, POD_READY) && !f->pod_gone))
+        if (away && !before && f->mode == HANDOFF_READY && !is_ready_here(f))
                 return "away before theirs is Ready";
-        if (away && !before && f->stands && f->mode == HANDOFF_AUTO && !f->host_ports &&
-            !(has_pod(f, POD_READY) && !f->pod_gone))
+        if (away && !before && f->stands && f->mode == HANDOFF_AUTO && !f->host_ports && !is_ready_here(f))
                 return "ours goes before theirs is Ready";
+        if (away && !before && is_to_be_refused(f))
+                return "ours goes for one that the kubelet refuses";
         if (h == HANDOVER_STOPPED &&
             !(f->stop_if_deleted && (f->stopped || (f->given && f->daemonset == THEIRS_ABSENT)) &&
               f->daemonset != THEIRS_RUNS))
@@ -335,20 +522,22 @@ static const char *broken_evidence(const HandoverFacts *f, Handover h) {
 }
 
 static const char *broken_duty(const HandoverFacts *f, Handover h) {
-        bool theirs = f->daemonset == THEIRS_RUNS && f->mode != HANDOFF_NEVER;
-        bool exclusive = f->host_ports || f->mode == HANDOFF_EXISTS;
+        bool theirs = f->daemonset == THEIRS_RUNS && f->mode != HANDOFF_NEVER, exclusive = is_exclusive(f);
 
         if (theirs && (f->away || f->stopped) && h != HANDOVER_AWAY)
                 return "it comes back although the DaemonSet is there";
-        if (theirs && has_pod(f, POD_READY) && !f->pod_gone && h != HANDOVER_AWAY)
+        if (theirs && is_ready_here(f) && h != HANDOVER_AWAY)
                 return "theirs is Ready, and ours is not away";
-        if (theirs && exclusive && f->mode != HANDOFF_READY && has_pod(f, POD_UNBOUND) && h != HANDOVER_AWAY)
+        if (theirs && exclusive && f->mode != HANDOFF_READY && has_pod(f, POD_UNBOUND) && !is_to_be_refused(f) &&
+            h != HANDOVER_AWAY)
                 return "theirs cannot start before ours is away";
-        if (theirs && f->mode == HANDOFF_AUTO && !f->stands && has_pod(f, POD_BOUND) && h != HANDOVER_AWAY)
+        if (theirs && f->mode == HANDOFF_AUTO && !f->stands && has_pod(f, POD_BOUND) && !is_to_be_refused(f) &&
+            h != HANDOVER_AWAY)
                 return "ours is started beside theirs";
         if (theirs && h == HANDOVER_NONE)
                 return "the controller is in charge, and nobody says so";
-        if (is_ours_to_run(f) && (f->stands || !exclusive) && h != HANDOVER_NONE)
+        if (is_ours_to_run(f) && (f->stands || (!exclusive && (f->mode == HANDOFF_NEVER || !is_orphan(f)))) &&
+            h != HANDOVER_NONE)
                 return "ours does not come back at once";
         if (f->daemonset == THEIRS_ABSENT && !is_ours_to_run(f) && h != HANDOVER_STOPPED)
                 return "deleted, and not stopped";
@@ -359,17 +548,20 @@ static const char *broken_duty(const HandoverFacts *f, Handover h) {
 }
 
 static const char *broken_start(const HandoverFacts *f, Handover h) {
-        bool exclusive = f->host_ports || f->mode == HANDOFF_EXISTS;
+        bool exclusive = is_exclusive(f);
+        bool comes_back = f->mode != HANDOFF_NEVER && (is_ours_to_run(f) || is_missing_long(f));
 
         if ((h == HANDOVER_ENDING || h == HANDOVER_AWAITED) && f->stands)
                 return "it waits for what is over";
-        if (h == HANDOVER_AWAITED && !(is_asked(f) && f->kubelet_runs))
+        if (h == HANDOVER_AWAITED && !(is_asked(f) && f->kubelet_ran))
                 return "awaited, and nothing can come";
-        if (h == HANDOVER_ENDING && !(exclusive && (has_pod(f, POD_BOUND) || f->pod_seen)))
+        if (h == HANDOVER_ENDING && !((exclusive && is_there(f)) || (comes_back && is_orphan(f))))
                 return "nothing of theirs can end";
-        if (exclusive && !f->stands && (has_pod(f, POD_BOUND) || f->pod_seen) && runs(h))
+        if (exclusive && !f->stands && is_there(f) && runs(h))
                 return "ours would be refused for good";
-        if (is_asked(f) && !f->stands && f->kubelet_runs && runs(h) && (exclusive || !is_ours_to_run(f)) &&
+        if (comes_back && !f->stands && is_orphan(f) && runs(h))
+                return "ours comes back beside theirs";
+        if (is_asked(f) && !f->stands && f->kubelet_ran && runs(h) && (exclusive || !is_ours_to_run(f)) &&
             !(f->away && !exclusive && is_missing_long(f)))
                 return "written before the server has answered";
         return NULL;
@@ -378,39 +570,61 @@ static const char *broken_start(const HandoverFacts *f, Handover h) {
 /* What has no part in the answer. */
 static const char *broken_calm(const HandoverFacts *f, Handover h) {
         bool unknown_away = f->away && f->daemonset == THEIRS_UNKNOWN;
+        bool left = f->pod_seen && f->pod_idle && !f->stands;
+        bool unseen = f->host_ports && has_pod(f, POD_BOUND) && f->stands && f->pod_gone;
         Handover later = WITH(f, other.awaited = !f->awaited);
 
         if (!f->pods_known && WITH(f, other.pod = (f->pod + 1) % 4) != h)
                 return "a pod that nobody knows counts";
-        if (!unknown_away && WITH(f, other.server_away = !f->server_away) != h)
+        if (!unknown_away && !left && WITH(f, other.server_away = !f->server_away) != h)
                 return "the server's absence counts";
-        if (!f->awaited && !handover_is_missing(f) &&
+        if (!f->awaited && !handover_is_missing(f) && !is_refused(f) &&
             WITH(f, other.missing_for = HANDOVER_UNSEEN - f->missing_for) != h)
                 return "missing counts though it is not";
         if (!f->given && WITH(f, other.stop_if_deleted = !f->stop_if_deleted) != h)
                 return "on_api_deleted counts though nothing was handed over";
-        if ((!f->awaited || f->stands) && WITH(f, other.kubelet_runs = !f->kubelet_runs) != h)
+        if ((!f->awaited || f->stands) && !unseen && WITH(f, other.kubelet_ran = !f->kubelet_ran) != h)
                 return "the kubelet counts";
         if (later != h && !(later == HANDOVER_AWAITED || h == HANDOVER_AWAITED))
                 return "to be awaited leads elsewhere";
-        if (f->pod_seen && !f->host_ports && f->mode != HANDOFF_EXISTS && WITH(f, other.pod_seen = false) != h)
+        if (!(f->host_ports && has_pod(f, POD_BOUND)) && WITH(f, other.runs = !f->runs) != h)
+                return "what is seen of ours counts though nothing is refused";
+        if (!has_pod(f, POD_READY) && !f->server_away && WITH(f, other.pod_idle = false) != h)
+                return "that it has no process counts though the server is there";
+        if (f->pod_seen && !is_exclusive(f) && !is_ours_to_run(f) && !is_missing_long(f) &&
+            WITH(f, other.pod_seen = false) != h)
                 return "a pod that is seen counts without host ports";
+        return NULL;
+}
+
+/* Ours is not away. */
+static const char *broken_refusal(const HandoverFacts *f, bool missing) {
+        bool waits = f->daemonset == THEIRS_RUNS && f->mode != HANDOFF_NEVER && f->host_ports && f->stands &&
+                     !f->stopped;
+        bool between = !has_pod(f, POD_UNBOUND) && f->missing_for > 0 && f->missing_for < HANDOVER_REFUSED;
+
+        if (missing && !(waits && (is_refused(f) || between)))
+                return "what is not refused is counted as if it were";
+        if (!missing && waits && (is_refused(f) || between))
+                return "it is refused for ever";
         return NULL;
 }
 
 static const char *broken_missing(const HandoverFacts *f) {
         bool missing = handover_is_missing(f);
 
-        if (missing && (!f->away || f->daemonset != THEIRS_UNKNOWN || f->mode == HANDOFF_NEVER))
+        if (!f->away)
+                return broken_refusal(f, missing);
+        if (missing && (f->daemonset != THEIRS_UNKNOWN || f->mode == HANDOFF_NEVER))
                 return "what is not away, or known, is missing";
-        if (missing && f->server_away && !f->pod_gone)
+        if (missing && f->server_away && !f->pod_gone && !f->pod_idle)
                 return "missing, and not known to be gone";
         if (missing && !f->server_away && !f->pod_gone && !f->pods_known)
                 return "missing, and nobody can tell";
         if (missing && !f->server_away && has_pod(f, POD_UNBOUND))
                 return "missing, and there is a pod";
         if (!missing && f->away && f->daemonset == THEIRS_UNKNOWN && f->mode != HANDOFF_NEVER &&
-            (f->server_away ? f->pod_gone : f->pods_known && f->pod == POD_NONE))
+            (f->server_away ? f->pod_gone || f->pod_idle : f->pods_known && f->pod == POD_NONE))
                 return "not missing, and it is not there";
         return NULL;
 }
@@ -433,10 +647,10 @@ static unsigned digit(unsigned *n, unsigned base) {
         return d;
 }
 
-enum { COMBINATIONS = 4 * 2 * 2 * 2 * 4 * 3 * 4 * 2 * 2 * 2 * 4 * 2 * 4 };
+enum { COMBINATIONS = 4 * 2 * 2 * 2 * 4 * 4 * 2 * 2 * 2 * 2 * 2 * 5 * 5 * 4 };
 
 static HandoverFacts combination(unsigned n) {
-        static const int64_t times[] = { 0, HANDOVER_PATIENCE, HANDOVER_ALONE, HANDOVER_UNSEEN };
+        static const int64_t times[] = { 0, HANDOVER_PATIENCE, HANDOVER_ALONE, HANDOVER_REFUSED, HANDOVER_UNSEEN };
         HandoverFacts f = {
                 .daemonset = (TheirDaemonSet)digit(&n, 4),
                 .awaited = digit(&n, 2),
@@ -445,15 +659,18 @@ static HandoverFacts combination(unsigned n) {
                 .pod = (TheirPod)digit(&n, 4),
                 .mode = (HandoffMode)digit(&n, 4),
                 .host_ports = digit(&n, 2),
+                .runs = digit(&n, 2),
                 .stands = digit(&n, 2),
-                .kubelet_runs = digit(&n, 2),
+                .kubelet_ran = digit(&n, 2),
                 .stop_if_deleted = digit(&n, 2),
-                .missing_for = times[digit(&n, 4)],
+                .missing_for = times[digit(&n, 5)],
         };
-        unsigned seen = digit(&n, 3), away = digit(&n, 4);
+        /* Nothing is known, it runs, it is idle, it is idle and of an earlier boot, it is gone. */
+        unsigned seen = digit(&n, 5), away = digit(&n, 4);
 
-        f.pod_seen = seen == 1;
-        f.pod_gone = seen == 2;
+        f.pod_seen = seen == 1 || seen == 2;
+        f.pod_idle = seen == 2 || seen == 3;
+        f.pod_gone = seen == 4;
         f.away = away == 1;
         f.stopped = away == 2;
         f.given = away > 0;

@@ -16,17 +16,20 @@ static const struct {
 typedef struct Policy {
         const char *name, *set;
         const char *reason; /* what may be alive is held, and that is why; or NULL */
-        bool down;          /* no kubelet runs */
+        bool down;          /* no kubelet has run since the host booted */
 } Policy;
 
 static const Policy policies[] = {
         { "never", "set hold=never", NULL, false },
         { "never, and the kubelet has not synced", "set hold=never kubelet-unsynced", NULL, false },
         { "never, and none runs", "set hold=never kubelet-unsynced kubelet-up=-1", NULL, true },
+        { "never, and none runs any more", "set hold=never kubelet-unsynced kubelet-up=-1 kubelet-ran", NULL, false },
         { "until synced, and it has", "set hold=until-synced", NULL, false },
         { "until synced, and it has not", "set hold=until-synced kubelet-unsynced", "Held ApiNotSynced", false },
         { "until synced, and none runs", "set hold=until-synced kubelet-unsynced kubelet-up=-1", "Held ApiNotSynced",
           true },
+        { "until synced, and none runs any more", "set hold=until-synced kubelet-unsynced kubelet-up=-1 kubelet-ran",
+          "Held ApiNotSynced", false },
         { "always", "set hold=always", "Held HoldAlways", false },
         { "until synced, but now", "set hold=until-synced kubelet-unsynced now=a/x", NULL, false },
         { "always, but all now", "set hold=always now=*", NULL, false },
@@ -45,11 +48,12 @@ typedef struct Situation {
         const char *name, *facts;
         const char *theirs; /* for these answers of the witness on theirs; NULL: for all */
         Outcome want;
-        const char *held;   /* for these answers on ours it is held where the policy has it so, */
-        Outcome frozen;     /* and that comes of it; the policy gives the reason */
-        const char *waits;  /* for these answers on ours, in any policy that does not hold it, */
-        Outcome waiting;    /* that comes of it */
-        const Outcome down; /* where no kubelet runs, if it has steps */
+        const char *held;      /* for these answers on ours it is held where the policy has it so, */
+        Outcome frozen;        /* and that comes of it; the policy gives the reason */
+        const char *waits;     /* for these answers on ours, in any policy that does not hold it, */
+        Outcome waiting;       /* that comes of it */
+        Outcome down;          /* where no kubelet has run, if it has steps; */
+        const char *held_down; /* and it is held for these answers on ours, instead of those above */
 } Situation;
 
 #define STANDS "stands a/x 1\nwritten a/x 1 witness=@\n"
@@ -64,12 +68,16 @@ typedef struct Situation {
 #define RECORD "handover a/x pod=x-k7x2p witness=$\n"
 #define BEFORE "handover a/x pod=x-k7x2p boot=zero witness=$\n"
 #define STOPPED "handover a/x pod=x-k7x2p stopped witness=$\n"
+#define OURS80 "tombstone a/x pod=1:80 witness=@\n"
 #define OURS "tombstone a/x pod=1 witness=@\n"
 
 #define GIVEN "hand-over", "HandedOver HandedOver", "x-k7x2p one"
 #define GONE "", "HandedOver HandedOver", "x-k7x2p one"
 #define WAITS "", "* HandingOver", ""
 #define BACK "x-k7x2p "
+/* What is seen of ours has the port. */
+#define REFUSED .held = "u", .frozen = { "", NULL, "" }, .waits = "rt", .waiting = { WAITS }
+#define NOT_BOOTED .waits = "rt", .waiting = { WAITS }, .down = { GIVEN }, .held_down = "u", .frozen = { "", NULL, "" }
 #define FROZEN .held = "rtu", .frozen = { "", NULL, "" }
 
 static const Situation situations[] = {
@@ -77,14 +85,33 @@ static const Situation situations[] = {
         { "no pod yet", STANDS WANT "theirs a/x runs", .want = { WAITS } },
         { "unbound", STANDS WANT UNBOUND, .want = { WAITS } },
         { "bound", STANDS WANT BOUND, .want = { WAITS } },
-        { "Ready", STANDS WANT READY, .theirs = "rtu", .want = { GIVEN }, FROZEN },
+        { "Ready", STANDS WANT READY, .theirs = "ru", .want = { GIVEN }, FROZEN },
+        { "Ready, but without a process", STANDS WANT READY, .theirs = "t", .want = { WAITS } },
         { "Ready, but gone from here", STANDS WANT READY, .theirs = "g", .want = { WAITS } },
         { "Ready once, and the server is away",
           STANDS WANT "theirs a/x unknown pod=ready pods-unknown\nset server-away", .want = { "", "* Fits", "" } },
         { "ports, no pod yet", STANDS80 WANT80 "theirs a/x runs", .want = { WAITS } },
         { "ports, unbound", STANDS80 WANT80 UNBOUND, .want = { GIVEN }, FROZEN },
-        { "ports, bound", STANDS80 WANT80 BOUND, .want = { GIVEN }, FROZEN },
-        { "ports, Ready", STANDS80 WANT80 READY, .want = { GIVEN }, FROZEN },
+        { "ports, bound", STANDS80 WANT80 BOUND, .theirs = "rtu", .want = { GIVEN }, REFUSED },
+        { "ports, refused for almost too long", "memory a/x missing=119999\n" STANDS80 WANT80 BOUND, .theirs = "rtu",
+          .want = { GIVEN }, REFUSED },
+        { "ports, refused for too long", "memory a/x missing=120000\n" STANDS80 WANT80 BOUND, .want = { GIVEN },
+          FROZEN },
+        { "ports, bound, and nothing of it is here", STANDS80 WANT80 BOUND, .theirs = "g", .want = { WAITS },
+          NOT_BOOTED },
+        { "ports, Ready", STANDS80 WANT80 READY, .theirs = "ru", .want = { GIVEN }, FROZEN },
+        { "ports, Ready, but without a process", STANDS80 WANT80 READY, .theirs = "t", .want = { GIVEN }, REFUSED },
+        { "ports, Ready, but gone from here", STANDS80 WANT80 READY, .theirs = "g", .want = { WAITS }, NOT_BOOTED },
+        { "ports only in what stands, bound", STANDS80 "want a/x present 2\n" BOUND, .theirs = "rtu", .want = { GIVEN },
+          .held = "rtu", .frozen = { "", NULL, "" }, .waits = "rt", .waiting = { "replace=2", "* HandingOver", "" } },
+        { "ports, bound, and its file is missing", "written a/x 1:80 witness=@\n" WANT80 BOUND, .theirs = "rtu",
+          .want = { "forget", "HandedOver HandedOver", "x-k7x2p one" }, .held = "u",
+          .frozen = { "restore=1:80", NULL, "" }, .waits = "rt", .waiting = { "restore=1:80", "* HandingOver", "" } },
+        { "ports, bound, and our last pod still ends", OURS80 WANT80 BOUND, .want = { GONE }, .waits = "rt",
+          .waiting = { "", "Waiting ControllerEnding", "" } },
+        { "exists, bound", STANDS WANT RUNS "pod=bound mode=exists", .want = { GIVEN }, FROZEN },
+        { "exists, ports, bound", STANDS80 WANT80 RUNS "pod=bound mode=exists", .theirs = "rtu", .want = { GIVEN },
+          REFUSED },
         { "ports only in what stands, unbound", STANDS80 "want a/x present 2\n" UNBOUND, .want = { GIVEN }, FROZEN },
         { "ports only in what is wanted, unbound", STANDS "want a/x present 2:80\n" UNBOUND, .want = { GIVEN },
           FROZEN },
@@ -92,14 +119,16 @@ static const Situation situations[] = {
         { "exists, no pod", STANDS WANT RUNS "mode=exists", .want = { WAITS } },
         { "exists, unbound", STANDS WANT RUNS "pod=unbound mode=exists", .want = { GIVEN }, FROZEN },
         { "ready, ports, bound", STANDS80 WANT80 RUNS "pod=bound mode=ready", .want = { WAITS } },
-        { "ready, ports, Ready", STANDS80 WANT80 RUNS "pod=ready mode=ready", .theirs = "rtu", .want = { GIVEN },
+        { "ready, ports, Ready", STANDS80 WANT80 RUNS "pod=ready mode=ready", .theirs = "ru", .want = { GIVEN },
           FROZEN },
+        { "ready, ports, Ready, but without a process", STANDS80 WANT80 RUNS "pod=ready mode=ready", .theirs = "t",
+          .want = { WAITS } },
         { "ready, ports, Ready, but gone", STANDS80 WANT80 RUNS "pod=ready mode=ready", .theirs = "g",
           .want = { WAITS } },
         { "opted out of static pods",
-          "stands a/x 1\nwritten a/x 1 origin=api witness=@\nwant a/x present 1 origin=api\n" READY, .theirs = "rtu",
+          "stands a/x 1\nwritten a/x 1 origin=api witness=@\nwant a/x present 1 origin=api\n" READY, .theirs = "ru",
           .want = { "hand-over", "HandedOver HandedBack", "x-k7x2p one" }, FROZEN },
-        { "another pod than before", STANDS WANT READY "handover a/x pod=x-old99 witness=$", .theirs = "rtu",
+        { "another pod than before", STANDS WANT READY "handover a/x pod=x-old99 witness=$", .theirs = "ru",
           .want = { GIVEN }, .held = "rtu", .frozen = { "", NULL, "x-old99 one" } },
         { "nothing stood, and bound", WANT BOUND, .want = { GONE } },
         { "nothing stood, ports, and unbound", WANT80 UNBOUND, .want = { GONE } },
@@ -110,15 +139,15 @@ static const Situation situations[] = {
           .want = { "", "Waiting ControllerEnding", "" } },
 
         /* What stands is not as it should be. */
-        { "edited", "stands a/x 1!\nwritten a/x 1 witness=@\n" WANT READY, .theirs = "rtu", .want = { GIVEN },
+        { "edited", "stands a/x 1!\nwritten a/x 1 witness=@\n" WANT READY, .theirs = "ru", .want = { GIVEN },
           .held = "rtu", .frozen = { "restore=1+save", NULL, "" } },
-        { "truncated", "stands a/x text=\nwritten a/x 1 witness=@\n" WANT READY, .theirs = "rtu",
+        { "truncated", "stands a/x text=\nwritten a/x 1 witness=@\n" WANT READY, .theirs = "ru",
           .want = { "quarantine forget", "HandedOver HandedOver", "x-k7x2p one" }, .held = "rtu",
           .frozen = { "restore=1+save", NULL, "" } },
-        { "a link", "stands a/x kind=link\nwritten a/x 1 witness=@\n" WANT READY, .theirs = "rtu",
+        { "a link", "stands a/x kind=link\nwritten a/x 1 witness=@\n" WANT READY, .theirs = "ru",
           .want = { "quarantine forget", "HandedOver HandedOver", "x-k7x2p one" }, .held = "rtu",
           .frozen = { "restore=1+save", NULL, "" } },
-        { "deleted", "written a/x 1 witness=@\n" WANT READY, .theirs = "rtu",
+        { "deleted", "written a/x 1 witness=@\n" WANT READY, .theirs = "ru",
           .want = { "forget", "HandedOver HandedOver", "x-k7x2p one" }, .held = "rtu",
           .frozen = { "restore=1", NULL, "" } },
         { "deleted, and not far enough", "written a/x 1 witness=@\n" WANT BOUND,
@@ -135,40 +164,42 @@ static const Situation situations[] = {
         { "a foreign pod of the name, and it was away", "stands a/x foreign file=x.yaml\n" WANT READY RECORD,
           .want = { "", "Conflict ForeignPod", "x-k7x2p one" } },
         { "a foreign pod in its place", "stands a/x foreign\n" WANT READY, .want = { "", "Conflict ForeignPod", "" } },
-        { "state is lost", "stands a/x 1\n" WANT READY, .theirs = "rtu", .want = { GIVEN }, .held = "rtgu",
+        { "state is lost", "stands a/x 1\n" WANT READY, .theirs = "ru", .want = { GIVEN }, .held = "rtgu",
           .frozen = { "record=1", NULL, "" } },
-        { "an interrupted write", "stands a/x 2\nwritten a/x 1 next=2 witness=@\n" WANT READY, .theirs = "rtu",
+        { "an interrupted write", "stands a/x 2\nwritten a/x 1 next=2 witness=@\n" WANT READY, .theirs = "ru",
           .want = { GIVEN }, .held = "rtgu", .frozen = { "record=2", NULL, "" } },
-        { "the mode", "stands a/x 1 mode-wrong\nwritten a/x 1 witness=@\n" WANT READY, .theirs = "rtu",
+        { "the mode", "stands a/x 1 mode-wrong\nwritten a/x 1 witness=@\n" WANT READY, .theirs = "ru",
           .want = { GIVEN }, .held = "rtu", .frozen = { "touch", NULL, "" } },
         { "something fights over it", "memory a/x damped\nstands a/x text=\nwritten a/x 1 witness=@\n" WANT READY,
-          .theirs = "rtu", .want = { "", "Held Fight", "x-k7x2p one" }, .held = "rtu",
+          .theirs = "ru", .want = { "", "Held Fight", "x-k7x2p one" }, .held = "rtu",
           .frozen = { "", "Held Fight", "" } },
 
         /* What is asked for besides. */
-        { "a change", STANDS "want a/x present 2\n" READY, .theirs = "rtu", .want = { GIVEN }, FROZEN },
+        { "a change", STANDS "want a/x present 2\n" READY, .theirs = "ru", .want = { GIVEN }, FROZEN },
         { "a change, and not far enough", STANDS "want a/x present 2\n" BOUND,
           .want = { "replace=2", "* HandingOver", "" }, FROZEN },
-        { "a change of OnDelete", STANDS "want a/x present 2 on-delete\n" READY, .theirs = "rtu", .want = { GIVEN },
+        { "a change of OnDelete", STANDS "want a/x present 2 on-delete\n" READY, .theirs = "ru", .want = { GIVEN },
           FROZEN },
-        { "a restart", "memory a/x restart\n" STANDS WANT READY, .theirs = "rtu", .want = { GIVEN }, FROZEN },
+        { "a restart", "memory a/x restart\n" STANDS WANT READY, .theirs = "ru", .want = { GIVEN }, FROZEN },
         { "a restart of what is away", "memory a/x restart\n" WANT READY RECORD, .want = { GONE } },
-        { "rendered anew", STANDS "want a/x present 1b\nset rerender\n" READY, .theirs = "rtu", .want = { GIVEN },
+        { "rendered anew", STANDS "want a/x present 1b\nset rerender\n" READY, .theirs = "ru", .want = { GIVEN },
           FROZEN },
-        { "withdrawn, and its pod still ends", OURS "written a/x 1 witness=@\n" WANT READY, .theirs = "rtu",
+        { "withdrawn, and its pod still ends", OURS "written a/x 1 witness=@\n" WANT READY, .theirs = "ru",
           .want = { "forget", "HandedOver HandedOver", "x-k7x2p one" }, .held = "rtu",
           .frozen = { "", "* Restarting", "" } },
         { "a pod of the same port ends", STANDS80 "tombstone a/y 80 witness=running\n" WANT80 UNBOUND,
           .want = { GIVEN }, FROZEN },
 
         /* It cannot be written, */
-        { "kept: Ready", STANDS "want a/x keep\n" READY, .theirs = "rtu", .want = { GIVEN }, FROZEN },
+        { "kept: Ready", STANDS "want a/x keep\n" READY, .theirs = "ru", .want = { GIVEN }, FROZEN },
         { "kept: ports of what stands, unbound", STANDS80 "want a/x keep\n" UNBOUND, .want = { GIVEN }, FROZEN },
         { "kept: bound", STANDS "want a/x keep\n" BOUND, .want = { "", "Waiting WaitingForConfigMap", "" } },
         { "kept: it was away", "want a/x keep\n" BOUND RECORD, .want = { GONE } },
-        { "kept: deleted", "want a/x keep\ntheirs a/x absent\n" RECORD,
+        { "kept: deleted, but theirs still runs", "want a/x keep\ntheirs a/x absent\n" RECORD, .theirs = "rt",
+          .want = { "", "Waiting ControllerEnding", "x-k7x2p one" } },
+        { "kept: deleted", "want a/x keep\ntheirs a/x absent\n" RECORD, .theirs = "gu",
           .want = { "", "Waiting WaitingForConfigMap", "x-k7x2p one" } },
-        { "invalid: Ready", STANDS "want a/x keep state=Invalid reason=Invalid\n" READY, .theirs = "rtu",
+        { "invalid: Ready", STANDS "want a/x keep state=Invalid reason=Invalid\n" READY, .theirs = "ru",
           .want = { GIVEN }, FROZEN },
         { "invalid: not far enough", STANDS "want a/x keep state=Invalid reason=Invalid\n" BOUND,
           .want = { "", "Invalid Invalid", "" } },
@@ -191,17 +222,25 @@ static const Situation situations[] = {
         { "away: the pod comes and goes", WANT "theirs a/x runs\n" RECORD, .want = { GONE } },
         { "away: unbound, no ports", WANT UNBOUND RECORD, .want = { GONE } },
         { "away: another pod", WANT BOUND "handover a/x pod=x-old99 witness=gone", .want = { GONE } },
-        { "away: somebody put it back", STANDS WANT "theirs a/x runs\n" RECORD, .want = { GIVEN }, .held = "rtu",
-          .frozen = { "", NULL, "x-k7x2p one" } },
+        { "away: somebody put it back", STANDS WANT "theirs a/x runs\n" RECORD, .want = { GIVEN }, .held = "u",
+          .frozen = { "", NULL, "x-k7x2p one" }, .waits = "rt", .waiting = { "", "* HandingOver", BACK } },
         { "away: the server is away", WANT CUT RECORD, .want = { GONE } },
         { "away: alone for almost long", "memory a/x missing=29999\n" WANT CUT RECORD, .want = { GONE } },
         { "away: alone for long", "memory a/x missing=30000\n" WANT CUT RECORD, .theirs = "g",
           .want = { "create=1+back", "* Fits", BACK } },
-        { "away: alone for long, or not known", "memory a/x missing=30000\n" WANT CUT RECORD, .theirs = "rtu",
+        { "away: alone for long with one that has no process", "memory a/x missing=30000\n" WANT CUT RECORD,
+          .theirs = "t", .want = { "create=1+back", "* Fits", BACK } },
+        { "away: alone for long with one that has no process, ports", "memory a/x missing=30000\n" WANT80 CUT RECORD,
+          .theirs = "t", .want = { "create=1:80+back", "* Fits", BACK } },
+        { "away: alone for almost long, ports", "memory a/x missing=29999\n" WANT80 CUT RECORD, .want = { GONE } },
+        { "away: alone for long, or not known", "memory a/x missing=30000\n" WANT CUT RECORD, .theirs = "ru",
           .want = { GONE } },
         { "away: unseen for almost long", "memory a/x missing=599999\n" WANT "theirs a/x unknown\n" RECORD,
           .want = { GONE } },
-        { "away: unseen for long", "memory a/x missing=600000\n" WANT "theirs a/x unknown\n" RECORD,
+        { "away: unseen for long, but theirs still runs",
+          "memory a/x missing=600000\n" WANT "theirs a/x unknown\n" RECORD, .theirs = "rt",
+          .want = { "", "Waiting ControllerEnding", "x-k7x2p one" } },
+        { "away: unseen for long", "memory a/x missing=600000\n" WANT "theirs a/x unknown\n" RECORD, .theirs = "gu",
           .want = { "create=1+back", "* Fits", BACK } },
         { "away: unseen for long, ports, and it still runs",
           "memory a/x missing=600000\n" WANT80 "theirs a/x unknown\n" RECORD, .theirs = "rt",
@@ -209,23 +248,35 @@ static const Situation situations[] = {
         { "away: unseen for long, ports", "memory a/x missing=600000\n" WANT80 "theirs a/x unknown\n" RECORD,
           .theirs = "gu", .want = { "create=1:80+back", "* Fits", BACK } },
         { "away: what is being asked", WANT "theirs a/x unknown pods-unknown awaited\n" RECORD, .want = { GONE } },
-        { "away: the boot is not known", WANT "theirs a/x runs\nset boot=unknown\n" RECORD,
+        { "away: the boot is not known, but theirs runs", WANT "theirs a/x runs\nset boot=unknown\n" RECORD,
+          .theirs = "r", .want = { "", "HandedOver HandedOver", BACK } },
+        { "away: the boot is not known", WANT "theirs a/x runs\nset boot=unknown\n" RECORD, .theirs = "tgu",
           .want = { "create=1+back", "* HandingOver", BACK } },
 
         /* A reboot. */
-        { "reboot: the server is away", WANT CUT BEFORE, .want = { "create=1+back", "* Fits", "x-k7x2p zero" } },
+        { "reboot: the server is away, but theirs runs", WANT CUT BEFORE, .theirs = "r", .want = { GONE } },
+        { "reboot: the server is away, theirs runs, and our last pod as well", OURS WANT CUT BEFORE, .theirs = "r",
+          .want = { GONE }, .held = "r", .frozen = { "", NULL, "x-k7x2p zero" }, .waits = "r",
+          .waiting = { "", "Terminating Restarting", "x-k7x2p zero" } },
+        { "reboot: the server is away, and ours stands as well", STANDS WANT CUT BEFORE, .theirs = "r",
+          .want = { "", "* Fits", "x-k7x2p zero" } },
+        { "reboot: the server is away", WANT CUT BEFORE, .theirs = "tgu",
+          .want = { "create=1+back", "* Fits", "x-k7x2p zero" } },
         { "reboot: the server is away, ports", WANT80 CUT BEFORE, .theirs = "tgu",
           .want = { "create=1:80+back", "* Fits", "x-k7x2p zero" } },
-        { "reboot: the server is away, ports, but theirs runs", WANT80 CUT BEFORE, .theirs = "r",
-          .want = { "", "Waiting ControllerEnding", "x-k7x2p zero" } },
+        { "reboot: the server is away, ports, but theirs runs", WANT80 CUT BEFORE, .theirs = "r", .want = { GONE } },
         { "reboot: Ready", WANT READY BEFORE, .want = { GONE } },
         { "reboot: bound", WANT BOUND BEFORE, .want = { GONE } },
-        { "reboot: unbound", WANT UNBOUND BEFORE, .want = { "create=1+back", "* HandingOver", "x-k7x2p zero" } },
+        { "reboot: unbound, and the last one runs", WANT UNBOUND BEFORE, .theirs = "r", .want = { GONE } },
+        { "reboot: unbound", WANT UNBOUND BEFORE, .theirs = "tgu",
+          .want = { "create=1+back", "* HandingOver", "x-k7x2p zero" } },
         { "reboot: ours stands, and theirs is Ready of before", STANDS WANT READY BEFORE, .theirs = "g",
           .want = { "", "* HandingOver", "x-k7x2p zero" } },
-        { "reboot: ours stands, and theirs is Ready", STANDS WANT READY BEFORE, .theirs = "rtu", .want = { GIVEN },
+        { "reboot: ours stands, and theirs is Ready", STANDS WANT READY BEFORE, .theirs = "ru", .want = { GIVEN },
           .held = "rtu", .frozen = { "", NULL, "x-k7x2p zero" } },
-        { "reboot: being asked", WANT "theirs a/x unknown pods-unknown awaited\n" BEFORE,
+        { "reboot: being asked, and theirs runs", WANT "theirs a/x unknown pods-unknown awaited\n" BEFORE,
+          .theirs = "r", .want = { GONE } },
+        { "reboot: being asked", WANT "theirs a/x unknown pods-unknown awaited\n" BEFORE, .theirs = "tgu",
           .want = { "", "Waiting ControllerAwaited", "x-k7x2p zero" },
           .down = { "create=1+back", "* Fits", "x-k7x2p zero" } },
         { "reboot: it stands, and was deleted", STANDS WANT "theirs a/x absent\n" BEFORE,
@@ -237,7 +288,7 @@ static const Situation situations[] = {
         { "back while the server is away: it stands", STANDS WANT CUT "handover a/x pod=x-k7x2p boot=\n",
           .want = { "", "* Fits", BACK } },
         { "back while the server is away: theirs is Ready again", STANDS WANT READY "handover a/x pod=x-k7x2p boot=\n",
-          .theirs = "rtu", .want = { GIVEN }, .held = "rtu", .frozen = { "", NULL, BACK } },
+          .theirs = "ru", .want = { GIVEN }, .held = "rtu", .frozen = { "", NULL, BACK } },
         { "being asked, and another one has its port",
           "stands b/y 1:80\nwritten b/y 1:80\nwant b/y present 1:80\n" WANT80 "theirs a/x unknown pods-unknown awaited",
           .want = { "", "Waiting ControllerAwaited", "" }, .down = { "", "Conflict PortConflict", "" } },
@@ -254,8 +305,13 @@ static const Situation situations[] = {
           .want = { "restore=1", "* Fits", "" } },
 
         /* Deleted and fenced. */
-        { "deleted in the API", WANT "theirs a/x absent\n" RECORD, .want = { "create=1+back", "* Fits", "" } },
+        { "deleted in the API, but theirs still runs", WANT "theirs a/x absent\n" RECORD, .theirs = "rt",
+          .want = { "", "Waiting ControllerEnding", "x-k7x2p one" } },
+        { "deleted in the API", WANT "theirs a/x absent\n" RECORD, .theirs = "gu",
+          .want = { "create=1+back", "* Fits", "" } },
         { "deleted in the API, and their pod is left", WANT "theirs a/x absent pod=ready\n" RECORD,
+          .want = { "create=1+back", "* Fits", "" } },
+        { "deleted in the API, and their unbound pod is left", WANT "theirs a/x absent pod=unbound\n" RECORD,
           .want = { "create=1+back", "* Fits", "" } },
         { "deleted in the API, ports, and it still runs", WANT80 "theirs a/x absent\n" RECORD, .theirs = "rt",
           .want = { "", "Waiting ControllerEnding", "x-k7x2p one" } },
@@ -263,18 +319,29 @@ static const Situation situations[] = {
           .want = { "create=1:80+back", "* Fits", "" } },
         { "deleted in the API, ports, and their pod is left", WANT80 "theirs a/x absent pod=bound\n" RECORD,
           .want = { "", "Waiting ControllerEnding", "x-k7x2p one" } },
+        { "fenced, ports, their pod is left, and nothing was remembered",
+          WANT80 "theirs a/x fenced pod=bound witness=$\n", .want = { "", "Waiting ControllerEnding", BACK } },
+        { "deleted in the API, ports, their pod is left, and nothing was remembered",
+          WANT80 "theirs a/x absent pod=bound witness=$\n", .want = { "", "Waiting ControllerEnding", BACK } },
+        { "deleted in the API, ports, their pod is left, it is to stop, and was never given",
+          WANT80 "theirs a/x absent pod=bound witness=$\nset stop-if-deleted\n",
+          .want = { "", "Waiting ControllerEnding", "" } },
         { "deleted in the API, and ours stands", STANDS WANT "theirs a/x absent\n" RECORD,
           .want = { "", "* Fits", "" } },
-        { "deleted in the API: our last pod still ends", OURS WANT "theirs a/x absent\n" RECORD,
+        { "deleted in the API: our last pod still ends", OURS WANT "theirs a/x absent\n" RECORD, .theirs = "gu",
           .want = { "create=1+back", "* Fits", "" }, .waits = "rt",
           .waiting = { "", "Terminating Restarting", "x-k7x2p one" }, .held = "r",
           .frozen = { "", NULL, "x-k7x2p one" } },
         { "deleted in the API: an earlier pod still ends", OURS "want a/x present 2\ntheirs a/x absent\n" RECORD,
-          .want = { "create=2+back", "* Fits", "" }, .held = "r", .frozen = { "", NULL, "x-k7x2p one" } },
+          .theirs = "gu", .want = { "create=2+back", "* Fits", "" }, .held = "r",
+          .frozen = { "", NULL, "x-k7x2p one" } },
         { "deleted in the API: its port is still held",
           "tombstone a/y 80 witness=running\n" WANT80 "theirs a/x absent\n" RECORD, .theirs = "gu",
           .want = { "", "Waiting WaitingForPort", "x-k7x2p one" } },
-        { "deleted in the API: OnDelete", "want a/x present 2 on-delete\ntheirs a/x absent\n" RECORD,
+        { "deleted in the API: OnDelete, but theirs still runs",
+          "want a/x present 2 on-delete\ntheirs a/x absent\n" RECORD, .theirs = "rt",
+          .want = { "", "Waiting ControllerEnding", "x-k7x2p one" } },
+        { "deleted in the API: OnDelete", "want a/x present 2 on-delete\ntheirs a/x absent\n" RECORD, .theirs = "gu",
           .want = { "create=2+back", "* Fits", "" } },
         { "deleted in the API, and stop", WANT "theirs a/x absent\nset stop-if-deleted\n" RECORD,
           .want = { "", "HandedOver DeletedInApi", "x-k7x2p one stopped" } },
@@ -290,9 +357,13 @@ static const Situation situations[] = {
           .want = { "", "HandedOver DeletedInApi", "x-k7x2p one stopped" } },
         { "stopped before the reboot", WANT CUT "set stop-if-deleted\nhandover a/x pod=x-k7x2p boot=zero stopped",
           .want = { "", "HandedOver DeletedInApi", "x-k7x2p one stopped" } },
-        { "stopped, and it is to run now", WANT CUT STOPPED, .want = { "create=1+back", "* Fits", BACK } },
+        { "stopped, it is to run now, and theirs runs", WANT CUT STOPPED, .theirs = "r", .want = { GONE } },
+        { "stopped, and it is to run now", WANT CUT STOPPED, .theirs = "tgu",
+          .want = { "create=1+back", "* Fits", BACK } },
         { "stopped, and it is there again", WANT "theirs a/x runs\nset stop-if-deleted\n" STOPPED, .want = { GONE } },
-        { "fenced", WANT "theirs a/x fenced\n" RECORD, .want = { "create=1+back", "* Fits", "" } },
+        { "fenced, but theirs still runs", WANT "theirs a/x fenced\n" RECORD, .theirs = "rt",
+          .want = { "", "Waiting ControllerEnding", "x-k7x2p one" } },
+        { "fenced", WANT "theirs a/x fenced\n" RECORD, .theirs = "gu", .want = { "create=1+back", "* Fits", "" } },
         { "fenced, ports, and it still runs", WANT80 "theirs a/x fenced\n" RECORD, .theirs = "rt",
           .want = { "", "Waiting ControllerEnding", "x-k7x2p one" } },
         { "never, and it was away", WANT "theirs a/x runs mode=never\n" RECORD,
@@ -308,7 +379,7 @@ static const Situation situations[] = {
           .want = { "restore=1+save", "* HandingOver", "" } },
         { "only new: deleted", "written a/x 1 witness=@\nwant a/x present 2 only-new\ntheirs a/x runs",
           .want = { "restore=1", "* HandingOver", "" } },
-        { "only new: Ready", STANDS "want a/x present 2 only-new\n" READY, .theirs = "rtu", .want = { GIVEN }, FROZEN },
+        { "only new: Ready", STANDS "want a/x present 2 only-new\n" READY, .theirs = "ru", .want = { GIVEN }, FROZEN },
         /* Others that want its port. */
         { "another one wants its port: it is given", STANDS80 WANT80 UNBOUND "want b/y present 1:80", .want = { GIVEN },
           FROZEN },
@@ -336,12 +407,19 @@ static void drop_entry(World *w, const char *file) {
                 }
 }
 
-static void drop_written(World *w, const char *file) {
-        for (size_t i = 0; i < w->facts.n_written; i++)
-                if (streq(w->written[i].file, file)) {
-                        w->written[i] = w->written[--w->facts.n_written];
-                        return;
-                }
+/* What the witness said of the pod of these bytes. */
+static Witness drop_written(World *w, const PlanStep *s) {
+        for (size_t i = 0; i < w->facts.n_written; i++) {
+                const PlanWritten x = w->written[i];
+
+                if (!streq(x.file, s->file))
+                        continue;
+                w->written[i] = w->written[--w->facts.n_written];
+                return x.bytes && s->bytes && x.len == s->len && memcmp(x.bytes, s->bytes, s->len) == 0
+                               ? x.witness
+                               : WITNESS_UNKNOWN;
+        }
+        return WITNESS_UNKNOWN;
 }
 
 /* What was said of the pod with this uid. */
@@ -376,6 +454,7 @@ static void carry_out(World *w, const Plan *plan) {
                 const PlanStep *s = &plan->steps[i];
                 bool writes = s->verb == STEP_RECORD || s->verb == STEP_RESTORE || s->verb == STEP_REPLACE ||
                               s->verb == STEP_CREATE;
+                Witness witness;
 
                 if (s->verb == STEP_TOUCH) {
                         for (size_t j = 0; j < w->facts.n_present; j++)
@@ -386,12 +465,14 @@ static void carry_out(World *w, const Plan *plan) {
                         drop_entry(w, s->file);
                 if (s->verb == STEP_QUARANTINE)
                         continue;
-                drop_written(w, s->file);
+                witness = drop_written(w, s);
                 if (writes) {
                         const char *spec = world_spec(w, s->bytes, s->len);
+                        PlanWritten *x = world_written(w, s->namespace, s->name, spec, NULL);
 
                         (void)world_entry(w, s->file, ENTRY_REGULAR, s->bytes, s->len);
-                        world_written(w, s->namespace, s->name, spec, NULL)->origin = s->origin;
+                        x->origin = s->origin;
+                        x->witness = witness;
                 }
         }
 }
@@ -444,9 +525,10 @@ static void read_facts(World *w, const char *facts, const char *ours, const char
 }
 
 static Outcome wanted_outcome(const Situation *s, const Policy *p, char ours) {
+        const char *held = p->down && s->held_down ? s->held_down : s->held;
         Outcome frozen = s->frozen;
 
-        if (p->reason && s->held && strchr(s->held, ours)) {
+        if (p->reason && held && strchr(held, ours)) {
                 frozen.report = frozen.report ? frozen.report : p->reason;
                 return frozen;
         }
@@ -543,6 +625,57 @@ static void test_nothing_is_kept_for_what_is_not_wanted(void **state) {
                       "a/y q;");
 }
 
+/* It is in the way of whoever wants it again. */
+static void test_a_pod_that_is_seen_is_remembered_for_nobody(void **state) {
+        (void)state;
+        check_records("handover a/x pod=p witness=running", "a/x p;");
+        check_records("handover a/x pod=p witness=terminating boot=zero", "a/x p;");
+        check_records("handover a/x pod=p witness=gone", "");
+        check_records("stands a/x 1\nwritten a/x 1\nhandover a/x pod=p witness=running", "a/x p;");
+        check_records("want a/y present 1\nhandover a/x pod=p witness=running\nhandover a/y pod=q witness=running",
+                      "a/x p;");
+        check_records("want a/x present 1\nhandover a/x pod=p witness=running", "");
+}
+
+static void check_unsettled(const char *facts, Handover handover, bool unsettled) {
+        _cleanup_plan_ Plan plan = { 0 };
+        _cleanup_world_ World w;
+        const PlanRow *row;
+
+        world_init(&w);
+        world_read(&w, world_text(&w, "%s", facts));
+        assert_int_equal(plan_make(&w.facts, &plan), 0);
+        row = plan_find_row(&plan, "a", "x");
+        assert_non_null(row);
+        assert_int_equal(row->handover, handover);
+        if (row->unsettled != unsettled)
+                fail_msg("%s%s", facts, unsettled ? " is settled" : " is unsettled");
+}
+
+/* No event tells of it. */
+static void test_what_may_change_unheard_is_looked_at_again(void **state) {
+        static const char kept[] = "stands a/x 1\nwritten a/x 1 witness=running\nwant a/x present 1\n";
+
+        (void)state;
+        check_unsettled("want a/x present 1\ntheirs a/x unknown pods-unknown\nset server-away\n"
+                        "handover a/x pod=p witness=running",
+                        HANDOVER_AWAY, true);
+        check_unsettled("want a/x present 1\ntheirs a/x runs pod=ready\nhandover a/x pod=x-k7x2p witness=running",
+                        HANDOVER_AWAY, false);
+        check_unsettled("want a/x present 1\ntheirs a/x unknown pods-unknown\nhandover a/x pod=p witness=running",
+                        HANDOVER_AWAY, false);
+        for (size_t i = 0; i < 2; i++) {
+                char facts[256];
+
+                (void)snprintf(facts, sizeof(facts), "%stheirs a/x runs pod=ready witness=%s", kept,
+                               i ? "terminating" : "gone");
+                check_unsettled(facts, HANDOVER_WAITS, true);
+                (void)snprintf(facts, sizeof(facts), "%stheirs a/x runs pod=bound witness=%s", kept,
+                               i ? "terminating" : "gone");
+                check_unsettled(facts, HANDOVER_WAITS, false);
+        }
+}
+
 /* Who wants it was perhaps not read. */
 static void test_all_is_kept_where_a_source_was_not_read(void **state) {
         (void)state;
@@ -625,6 +758,8 @@ static void test_out_of_memory(void **state) {
 int main(void) {
         static const struct CMUnitTest others[] = {
                 cmocka_unit_test(test_nothing_is_kept_for_what_is_not_wanted),
+                cmocka_unit_test(test_a_pod_that_is_seen_is_remembered_for_nobody),
+                cmocka_unit_test(test_what_may_change_unheard_is_looked_at_again),
                 cmocka_unit_test(test_all_is_kept_where_a_source_was_not_read),
                 cmocka_unit_test(test_records_are_in_the_order_of_names),
                 cmocka_unit_test(test_the_pod_and_its_uid_are_remembered),

@@ -281,6 +281,17 @@ static bool is_away(const World *w, const Record *r) {
         return r && (r->stopped || (w->facts.boot && streq(r->boot, w->facts.boot)));
 }
 
+/* What was remembered before the plan, of a pod that the witness still sees. */
+static bool is_their_pod_seen(const World *w, size_t name) {
+        for (size_t i = 0; i < w->facts.n_handovers; i++) {
+                const PlanHandover *h = &w->facts.handovers[i];
+
+                if (disk_name(h->namespace, h->name) == name)
+                        return h->witness == WITNESS_RUNNING || h->witness == WITNESS_TERMINATING;
+        }
+        return false;
+}
+
 /* What is handed over is the controller's as well, is remembered as such, and does not stand; what comes back was
  * remembered, and no longer as away. */
 static void check_handovers(World *w, const Plan *plan, const Disk *before, Disk *after, const Wishes *s) {
@@ -302,11 +313,16 @@ static void check_handovers(World *w, const Plan *plan, const Disk *before, Disk
                 const DiskFile *f = disk_find(after, world_file(w, disk_names[i][0], disk_names[i][1]));
                 bool handed = row && row->state == STATE_HANDED_OVER, stands = f && disk_pod(w, f->bytes, f->len);
 
-                if (after->records[i].known && !(s->of[i].wanted && s->of[i].shared) && w->facts.all_synced)
+                if (after->records[i].known && !(s->of[i].wanted && s->of[i].shared) && w->facts.all_synced &&
+                    (s->of[i].wanted || !is_their_pod_seen(w, i)))
                         fail_with(w, plan, "remembered for nobody");
+                if (before->records[i].known && !after->records[i].known && !s->of[i].wanted &&
+                    (is_their_pod_seen(w, i) || !w->facts.all_synced))
+                        fail_with(w, plan, "forgotten, and their pod is still there");
                 if (handed && (stands || !after->records[i].known || !streq(after->records[i].boot, "one")))
                         fail_with(w, plan, "handed over, but it stands, or is not remembered");
-                if (row && row->missing && !s->of[i].theirs.awaited && !before->records[i].known)
+                if (row && row->missing && !s->of[i].theirs.awaited && !before->records[i].known &&
+                    s->of[i].theirs.daemonset != THEIRS_RUNS)
                         fail_with(w, plan, "missing, though it was not handed over");
         }
 }
@@ -394,6 +410,26 @@ static bool frees_stale(World *w, const Plan *plan, const Disk *before, const Wi
                 if ((step->verb == STEP_WITHDRAW || step->verb == STEP_RECORD ||
                      (step->verb == STEP_RESTORE && step->again)) &&
                     s->of[name].wish == WISH_PRESENT && !(p && streq(p->spec, s->of[name].spec)))
+                        return true;
+        }
+        return false;
+}
+
+/* Whether what has host ports gives them up for a rendering without any, or the other way round, while a pod of theirs
+ * is bound: that one waits for the ports of ours, and for nothing else. */
+static bool turns_ports(World *w, const Plan *plan, const Disk *before, const Wishes *s) {
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const PlanStep *step = &plan->steps[i];
+                size_t name = disk_name(step->namespace, step->name);
+                const PlanTheirs *t = name < N_NAMES && s->of[name].shared ? &s->of[name].theirs : NULL;
+                const WorldPod *old, *new;
+
+                if ((step->verb != STEP_REPLACE && step->verb != STEP_CREATE) || !t || !t->pods_known ||
+                    t->pod < POD_BOUND)
+                        continue;
+                old = disk_pod(w, before->memory[name].bytes, before->memory[name].len);
+                new = disk_pod(w, step->bytes, step->len);
+                if (!old || !new || (old->r.n_ports > 0) != (new->r.n_ports > 0))
                         return true;
         }
         return false;
@@ -494,7 +530,7 @@ static void plan_once(World *w, Agent *a, Disk *disk, size_t counts[STEP_TOUCH +
         for (size_t i = 0; i < plan.n_steps; i++)
                 counts[plan.steps[i].verb]++;
         check_plan(w, &plan, &before, disk, &wishes);
-        stale = frees_stale(w, &plan, &before, &wishes);
+        stale = frees_stale(w, &plan, &before, &wishes) || turns_ports(w, &plan, &before, &wishes);
         if (!stale)
                 check_interrupted(w, &plan, &before, disk, &wishes);
 
@@ -546,7 +582,7 @@ static int tell_seed(void **state) {
 static void test_properties(void **state) {
         const char *seed_text = getenv("PLAN_SEED"), *rounds_text = getenv("PLAN_ROUNDS");
         uint64_t seed = seed_text ? strtoull(seed_text, NULL, 10) : 1000;
-        uint64_t rounds = rounds_text ? strtoull(rounds_text, NULL, 10) : 300;
+        uint64_t rounds = rounds_text ? strtoull(rounds_text, NULL, 10) : 600;
         size_t counts[STEP_TOUCH + 1] = { 0 };
 
         (void)state;

@@ -191,8 +191,8 @@ static const Outcome outcomes[] = {
         { "stream_unreachable", IN_STREAM, 0, -1, NULL, -ECONNREFUSED, 5, REFLECTOR_UNREAD,
           "cannot be reached: the line is cut", "", 1000, STREAM_TARGET, 0 },
         { "stream_403", IN_STREAM, 403, -1, STATUS("no"), 0, 5, REFLECTOR_UNREAD,
-          "forbidden: this identity may not watch" FORBIDDEN_RULE, "", 60200, LIST_TARGET, 403 },
-        { "stream_401", IN_STREAM, 401, -1, STATUS("no"), 0, 5, REFLECTOR_UNREAD, "identity", "", 60200, STREAM_TARGET,
+          "forbidden: this identity may not watch" FORBIDDEN_RULE, "", 1000, LIST_TARGET, 403 },
+        { "stream_401", IN_STREAM, 401, -1, STATUS("no"), 0, 5, REFLECTOR_UNREAD, "identity", "", 1000, STREAM_TARGET,
           401 },
         { "stream_429", IN_STREAM, 429, 5000, STATUS("no"), 0, 5, REFLECTOR_UNREAD, "429", "", 5200, STREAM_TARGET,
           429 },
@@ -232,9 +232,9 @@ static const Outcome outcomes[] = {
         { "list_no_number", IN_LIST, 200, -1, LIST("1a", ITEM("c", "9")), 0, 5, REFLECTOR_LIVE, NULL, "c", 0,
           WATCH_TARGET("1a"), 0 },
         { "list_401", IN_LIST, 401, -1, STATUS("Unauthorized"), 0, 5, STALE_AB,
-          "the server does not accept this identity (token or certificate expired?)", "a,b", 60200, LIST_TARGET, 401 },
+          "the server does not accept this identity (token or certificate expired?)", "a,b", 1000, LIST_TARGET, 401 },
         { "list_403", IN_LIST, 403, -1, STATUS("no"), 0, 5, STALE_AB,
-          "forbidden: this identity may not list" FORBIDDEN_RULE, "a,b", 60200, LIST_TARGET, 403 },
+          "forbidden: this identity may not list" FORBIDDEN_RULE, "a,b", 1000, LIST_TARGET, 403 },
         { "list_404", IN_LIST, 404, -1, STATUS("not found"), 0, 5, STALE_AB, "the server has no such resource; ", "a,b",
           1000, LIST_TARGET, 404 },
         { "list_410", IN_LIST, 410, -1, STATUS("old"), 0, 5, STALE_AB, "410: old", "a,b", 0, LIST_TARGET, 410 },
@@ -353,9 +353,9 @@ static const Outcome outcomes[] = {
         { "watch_410", IN_WATCH, 410, -1, STATUS("old"), 0, 5, STALE_AB, "410: old", "a,b", 0, STREAM_TARGET, 410 },
         { "watch_400", IN_WATCH, 400, -1, STATUS("bad"), 0, 5, STALE_AB, "400: bad", "a,b", 1000, STREAM_TARGET, 400 },
         { "watch_404", IN_WATCH, 404, -1, NULL, 0, 5, STALE_AB, "no such resource", "a,b", 1000, STREAM_TARGET, 404 },
-        { "watch_403", IN_WATCH, 403, -1, NULL, 0, 5, STALE_AB, "may not watch" FORBIDDEN_RULE, "a,b", 60200,
+        { "watch_403", IN_WATCH, 403, -1, NULL, 0, 5, STALE_AB, "may not watch" FORBIDDEN_RULE, "a,b", 1000,
           WATCH_TARGET("100"), 403 },
-        { "watch_401", IN_WATCH, 401, -1, NULL, 0, 5, STALE_AB, "identity", "a,b", 60200, WATCH_TARGET("100"), 401 },
+        { "watch_401", IN_WATCH, 401, -1, NULL, 0, 5, STALE_AB, "identity", "a,b", 1000, WATCH_TARGET("100"), 401 },
         { "watch_503", IN_WATCH, 503, 7000, NULL, 0, 5, STALE_AB, "503", "a,b", 7200, WATCH_TARGET("100"), 503 },
         { "watch_unreachable", IN_WATCH, 0, -1, NULL, -ETIMEDOUT, 10000, STALE_AB, "reached", "a,b", 1000,
           WATCH_TARGET("100"), 0 },
@@ -606,15 +606,34 @@ static void test_forbidden_to_watch(void **state) {
 
         (void)state;
         reply(&w, 403, -1, NULL, 0, 5);
-        expect(&w, REFLECTOR_UNREAD, "may not watch", "", 60200, LIST_TARGET);
+        expect(&w, REFLECTOR_UNREAD, "may not watch", "", 1000, LIST_TARGET);
         good(&w, LIST("200", ITEM("a", "7")));
         expect(&w, REFLECTOR_LIVE, NULL, "a", 0, WATCH_TARGET("200"));
         reply(&w, 403, -1, NULL, 0, 5);
-        expect(&w, REFLECTOR_STALE, "may not watch", "a", 60400, WATCH_TARGET("200"));
+        expect(&w, REFLECTOR_STALE, "may not watch", "a", 2000, WATCH_TARGET("200"));
         reply(&w, 403, -1, NULL, 0, 5);
-        expect(&w, REFLECTOR_STALE, "may not watch", "a", 60800, STREAM_TARGET);
+        expect(&w, REFLECTOR_STALE, "may not watch", "a", 4000, STREAM_TARGET);
         reply(&w, 403, -1, NULL, 0, 5);
         expect(&w, REFLECTOR_STALE, "may not watch", "a", 61600, LIST_TARGET);
+        good(&w, LIST("300", ITEM("a", "8")));
+        expect(&w, REFLECTOR_LIVE, NULL, "a", 0, WATCH_TARGET("300"));
+        reply(&w, 403, -1, NULL, 0, 5);
+        expect(&w, REFLECTOR_STALE, "may not watch", "a", 62400, STREAM_TARGET);
+}
+
+/* A server that starts refuses everybody for some seconds. A watch that is allowed says that this is over. */
+static void test_forbidden_for_a_moment(void **state) {
+        _cleanup_world_ World w = world_in(IN_WATCH);
+
+        (void)state;
+        for (int i = 0; i < REFLECTOR_REFUSALS + 1; i++) {
+                reply(&w, i % 2 ? 401 : 403, -1, NULL, 0, 5);
+                assert_int_equal(reflector_state(w.r), REFLECTOR_STALE);
+                assert_in_range(reflector_due(w.r) - w.now, 0, REFLECTOR_FORBIDDEN - 1);
+                ask(&w);
+                reply(&w, 200, -1, BOOKMARK("100"), -ECONNRESET, 5);
+                ask(&w);
+        }
 }
 
 static void test_live_again_when_a_watch_is_resumed(void **state) {
@@ -1300,6 +1319,7 @@ int main(void) {
                 cmocka_unit_test(test_watches_that_end_soon_are_not_a_loop),
                 cmocka_unit_test(test_a_watch_that_is_refused_lists_anew),
                 cmocka_unit_test(test_forbidden_to_watch),
+                cmocka_unit_test(test_forbidden_for_a_moment),
                 cmocka_unit_test(test_live_again_when_a_watch_is_resumed),
                 cmocka_unit_test(test_generation_is_of_the_items),
                 cmocka_unit_test(test_generation_of_lists),

@@ -268,7 +268,8 @@ static void no_memory(void **state) {
         "\",\"uid\":\"1\",\"controller\":true}]"
 #define POD_WITH(namespace, name, more, spec)                                                                          \
         "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"" name                                       \
-        "\",\"namespace\":\"" namespace "\",\"uid\":\"u-" name "\"" more "},\"spec\":{" spec "}}"
+        "\",\"namespace\":\"" namespace "\",\"uid\":\"u-" name "\"" more "},\"spec\":{" spec                           \
+                                        "},\"status\":{\"conditions\":[{\"type\":\"PodScheduled\",\"status\":\"False\"}]}}"
 #define POD(namespace, name, spec) POD_WITH(namespace, name, "," OF_DAEMONSET("d"), spec)
 #define ON(node) "\"nodeName\":\"" node "\""
 #define MEANT_FOR(node)                                                                                                \

@@ -381,7 +381,10 @@ static void former_ones(void **state) {
         } rows[] = {
                 { { .former = { "a" } }, "" },
                 { { .former = { "a" }, .theirs = { UNFENCED("a", "i:2", "") } }, "a keep - api former" },
-                { { .former = { "a" }, .theirs = { PLAIN("a", "i:2") } }, "" },
+                { { .former = { "a" }, .theirs = { UNFENCED("a", "i:2", ", nodeSelector: {" FENCE_LABEL ": ''}") } },
+                  "" },
+                /* It has opted in again, and only the list by the label does not have it yet. */
+                { { .former = { "a" }, .theirs = { PLAIN("a", "i:2") } }, "a keep - api former" },
                 { { .former = { "a" }, .theirs = { UNFENCED("b", "i:2", "") } }, "" },
                 { { .former = { "a", "b" },
                     .api = { PLAIN("c", "i:1") },
