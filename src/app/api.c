@@ -126,7 +126,7 @@ static void refs_done(Refs *r) {
 
 /* There is no object of a name that is none, and in a URL it would ask for something else. */
 static int add_ref(Refs *r, ApiRefKind kind, const char *namespace, const char *name) {
-        if (kind != API_PODS && !is_dns1123_subdomain(name))
+        if (kind != API_PODS && kind != API_UNBOUND && !is_dns1123_subdomain(name))
                 return 0;
         if (!ARRAY_GROW(r->refs, r->n, r->cap))
                 return -ENOMEM;
@@ -154,34 +154,65 @@ static int add_tokens(Refs *r, const PlanWanted *w, const Rendered *rendered) {
         return rendered->n_tokens > 0 ? add_ref(r, API_CONFIGMAP, w->namespace, PAYLOAD_ROOT_CA) : 0;
 }
 
+static bool is_given(const ApiFollow *f, const PlanWanted *w) {
+        for (size_t i = 0; f->boot && i < f->n_given; i++)
+                if (streq(f->given[i].boot, f->boot) && streq(f->given[i].name, w->name) &&
+                    streq(f->given[i].namespace, w->namespace))
+                        return true;
+        return false;
+}
+
+/* Unbound ones are those of all nodes, and a rollout makes many: they are looked at only where theirs may have to wait
+ * for ours. */
+static bool wants_unbound(const ApiFollow *f, size_t i) {
+        const WantedItem *item = &f->wanted->items[i];
+        bool waits = item->rendered.n_ports > 0 || wanted_own(item)->handoff == HANDOFF_EXISTS || !item->rendered.bytes;
+
+        return waits && !(item->from_api && wanted_is_fenced(item->object)) && !is_given(f, &f->wanted->wanted[i]);
+}
+
+static bool has_pods(const Refs *r, ApiRefKind kind, const char *namespace) {
+        for (size_t i = 0; i < r->n; i++)
+                if (r->refs[i].kind == kind && streq(r->refs[i].namespace, namespace))
+                        return true;
+        return false;
+}
+
+static int add_pods_of(Refs *r, const char *namespace, bool unbound) {
+        int e = has_pods(r, API_PODS, namespace) ? 0 : add_ref(r, API_PODS, namespace, "");
+
+        return e == 0 && unbound && !has_pods(r, API_UNBOUND, namespace) ? add_ref(r, API_UNBOUND, namespace, "") : e;
+}
+
 /* The pods first: of what is beyond the watches it is learnt later. */
-static int add_pods(Refs *r, const Wanted *wanted, const FormerName *former, size_t n_former) {
+static int add_pods(Refs *r, const ApiFollow *f) {
         int e = 0;
 
-        for (size_t i = 0; e == 0 && i < wanted->n; i++)
-                if (wanted->wanted[i].wish != WISH_ABSENT)
-                        e = add_ref(r, API_PODS, wanted->wanted[i].namespace, "");
-        for (size_t i = 0; e == 0 && i < n_former; i++)
-                e = add_ref(r, API_PODS, former[i].namespace, "");
+        for (size_t i = 0; e == 0 && i < f->wanted->n; i++)
+                if (f->wanted->wanted[i].wish != WISH_ABSENT)
+                        e = add_pods_of(r, f->wanted->wanted[i].namespace, wants_unbound(f, i));
+        for (size_t i = 0; e == 0 && i < f->n_former; i++)
+                e = add_pods_of(r, f->former[i].namespace, true);
         return e;
 }
 
 /* Those that opted in are followed anyway. */
-static int add_daemonsets(Refs *r, const Wanted *wanted, const FormerName *former, size_t n_former) {
+static int add_daemonsets(Refs *r, const ApiFollow *f) {
+        const Wanted *wanted = f->wanted;
         int e = 0;
 
         for (size_t i = 0; e == 0 && i < wanted->n; i++)
                 if (wanted->wanted[i].wish != WISH_ABSENT && !wanted->items[i].from_api)
                         e = add_ref(r, API_DAEMONSET, wanted->wanted[i].namespace, wanted->wanted[i].name);
-        for (size_t i = 0; e == 0 && i < n_former; i++)
-                e = add_ref(r, API_DAEMONSET, former[i].namespace, former[i].name);
+        for (size_t i = 0; e == 0 && i < f->n_former; i++)
+                e = add_ref(r, API_DAEMONSET, f->former[i].namespace, f->former[i].name);
         return e;
 }
 
-int api_follow(const ApiLink *link, const Config *config, const Wanted *wanted, const FormerName *former,
-               size_t n_former, bool *ret_more) {
+int api_follow(const ApiLink *link, const Config *config, const ApiFollow *what, bool *ret_more) {
         _cleanup_(refs_done) Refs refs = { 0 };
-        int r = add_pods(&refs, wanted, former, n_former);
+        const Wanted *wanted = what->wanted;
+        int r = add_pods(&refs, what);
 
         for (size_t i = 0; r == 0 && i < wanted->n; i++) {
                 const WantedItem *item = &wanted->items[i];
@@ -195,7 +226,7 @@ int api_follow(const ApiLink *link, const Config *config, const Wanted *wanted, 
                         r = add_tokens(&refs, &wanted->wanted[i], &item->rendered);
         }
         if (r == 0)
-                r = add_daemonsets(&refs, wanted, former, n_former);
+                r = add_daemonsets(&refs, what);
         if (r == 0)
                 r = source_api_follow(link->source, refs.refs, refs.n);
         if (r == 0)

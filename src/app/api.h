@@ -28,11 +28,19 @@ void api_close(ApiLink *link);
  * where neither is known. 0, -ENOMEM. */
 int api_lay_node(const ApiSnapshot *snapshot, const Config *config, NodeFacts *node, Err *err);
 
+typedef struct ApiFollow {
+        const Wanted *wanted;
+        const FormerName *former;
+        size_t n_former;
+        const PlanHandover *given; /* in this boot and others */
+        size_t n_given;
+        const char *boot; /* this one, or NULL */
+} ApiFollow;
+
 /* Follows what the DaemonSets use, and what tells whether the DaemonSet controller runs them. former: DaemonSets that
- * the API server does not define any more, of which something stands. True in *ret_more if the snapshot is another one
- * now: the cache knew more. 0 or -ENOMEM. */
-int api_follow(const ApiLink *link, const Config *config, const Wanted *wanted, const FormerName *former,
-               size_t n_former, bool *ret_more);
+ * the API server does not define any more, of which something stands; given: what was handed over. True in *ret_more if
+ * the snapshot is another one now: the cache knew more. 0 or -ENOMEM. */
+int api_follow(const ApiLink *link, const Config *config, const ApiFollow *what, bool *ret_more);
 
 /* Whether one of the former ones may turn up yet. */
 bool api_awaits_former(const ApiLink *link, const FormerName *former, size_t n);

@@ -50,16 +50,20 @@ static void say_controller(const Options *options, const cJSON *row) {
 /* What the table has no room for: why something is not well, and what went wrong lately. */
 static void say_details(const Options *options, const cJSON *status, const cJSON *rows, int64_t now) {
         const cJSON *node = json_get(status, "node"), *mishaps = json_get(status, "lastErrors");
-        _cleanup_buf_ Buf api = BUF_INIT;
+        _cleanup_buf_ Buf api = BUF_INIT, handed = BUF_INIT;
         int shown = 0;
+
+        if (count(status, "handovers") || count(status, "takebacks"))
+                buf_printf(&handed, ", %" PRId64 " handed over, %" PRId64 " taken back", count(status, "handovers"),
+                           count(status, "takebacks"));
 
         say_note(options,
                  "node %s (%s%s); %" PRId64 " repairs, %" PRId64 " quarantined, %" PRId64 " held, %" PRId64
-                 " conflicts, %" PRId64 " restarts",
+                 " conflicts, %" PRId64 " restarts%s",
                  str_or_empty(json_string(node, "name")), str_or_empty(json_string(node, "source")),
                  json_true(node, "deleted") ? "; deleted from the API server" : "", count(status, "repairs"),
                  count(status, "quarantined"), count(status, "held"), count(status, "conflicts"),
-                 count(status, "restarts"));
+                 count(status, "restarts"), buf_text(&handed));
         report_api_line(status, now, &api);
         if (api.len)
                 say_note(options, "%s", buf_text(&api));

@@ -144,7 +144,8 @@ static int add_former(void *user, const char *namespace, const char *name) {
         FormerList *l = user;
         FormerName former;
 
-        if (objects_find(&l->api->objects, OBJECT_DAEMONSET, namespace, name))
+        if (objects_find(&l->api->objects, OBJECT_DAEMONSET, namespace, name) ||
+            !config_has_namespace(l->r->config.api_namespaces, namespace))
                 return 0;
         former = (FormerName){ strdup(namespace), strdup(name) };
         if (!former.namespace || !former.name || !ARRAY_GROW(l->r->former, l->r->n_former, l->cap)) {
@@ -172,6 +173,18 @@ static int look_at_theirs(Reconcile *r, const ApiSnapshot *api, Wanted *before) 
         return theirs_make(&facts, &r->wanted, before);
 }
 
+static int follow(const Reconcile *r, bool *ret_more) {
+        ApiFollow what = {
+                .wanted = &r->wanted,
+                .former = r->former,
+                .n_former = r->n_former,
+                .boot = r->boot,
+        };
+
+        what.given = store_handovers(r->store, &what.n_given);
+        return api_follow(&r->api, &r->config, &what, ret_more);
+}
+
 /* What the DaemonSets of the server use is known once they are, and so on: the cache may have all of it. */
 enum { CACHE_ROUNDS = 3 };
 
@@ -197,7 +210,7 @@ int reconcile_combine(const Options *options, Reconcile *r, Err *err) {
                 if (e == 0)
                         e = make_wanted(options, r, api, &before);
                 if (e == 0 && api)
-                        e = api_follow(&r->api, &r->config, &r->wanted, r->former, r->n_former, &more);
+                        e = follow(r, &more);
                 if (e == 0)
                         e = look_at_theirs(r, api, &before);
         }

@@ -62,7 +62,7 @@ static int add_controller(cJSON *item, const PlanRow *row, const PlanTheirs *t) 
         };
         cJSON *controller;
 
-        if (!t || (row->handover == HANDOVER_NONE && !*t->blind && t->daemonset != THEIRS_RUNS))
+        if (!t || (row->handover == HANDOVER_NONE && !*t->blind && !*t->difference && t->daemonset != THEIRS_RUNS))
                 return 0;
         controller = cJSON_CreateObject();
         if (!json_add_string(controller, "daemonset", daemonsets[t->daemonset]) ||

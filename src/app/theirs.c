@@ -7,24 +7,30 @@
 
 /* ---- its pod ---- */
 
-/* Of several the one that is farthest: while the controller replaces a pod there may be two. */
-static const DaemonPod *find_pod(const ApiSnapshot *s, const Object *o) {
+/* Whoever may make pods can name any owner, but its uid only if he may read it. */
+static bool is_owned(const DaemonPod *p, const Object *theirs) {
+        return !theirs || !*str_or_empty(theirs->uid) || streq(p->owner_uid, theirs->uid);
+}
+
+/* Of several the one that is farthest: while the controller replaces a pod there may be two. theirs: NULL where the
+ * DaemonSet is not known. */
+static const DaemonPod *find_pod(const ApiSnapshot *s, const Object *o, const Object *theirs) {
         const DaemonPod *best = NULL;
 
         for (size_t i = 0; s && i < s->n_pods; i++) {
                 const DaemonPod *p = &s->pods[i];
 
                 if (streq(p->namespace, o->namespace) && streq(p->daemonset, o->name) && p->pod != POD_NONE &&
-                    (!best || p->pod > best->pod))
+                    is_owned(p, theirs) && (!best || p->pod > best->pod))
                         best = p;
         }
         return best;
 }
 
-static void look_at_pods(const TheirsFacts *f, const Object *o, PlanTheirs *t) {
+static void look_at_pods(const TheirsFacts *f, const Object *o, const Object *theirs, PlanTheirs *t) {
         ApiKnown bound = source_api_known_bound(f->source, o->namespace),
                  unbound = source_api_known_unbound(f->source, o->namespace);
-        const DaemonPod *pod = find_pod(f->snapshot, o);
+        const DaemonPod *pod = find_pod(f->snapshot, o, theirs);
 
         t->awaited |= bound.awaited || unbound.awaited;
         t->pods_known = bound.live && (!unbound.followed || unbound.live || (pod && pod->pod >= POD_BOUND));
@@ -43,7 +49,7 @@ static int note_blind(const TheirsFacts *f, WantedItem *item) {
                  bound = source_api_known_bound(f->source, o->namespace),
                  unbound = source_api_known_unbound(f->source, o->namespace);
         /* With the kubelet's identity there are only those that are bound: enough where nothing keeps them unbound. */
-        bool kubelet = !unbound.followed && bound.followed;
+        bool kubelet = !unbound.followed && *unbound.problem;
         const char *why = bound.problem;
 
         if (!*why && (!kubelet || item->rendered.n_ports > 0))
@@ -99,18 +105,27 @@ static int note_difference(const Object *theirs, WantedItem *item, Wanted *befor
 
 /* Of all that are asked for by name. One that cannot be used is there as well. */
 static const Object *find_named(const Objects *set, const Object *o) {
+        const Object *usable = objects_find(set, OBJECT_DAEMONSET, o->namespace, o->name);
+
+        if (usable)
+                return usable;
         for (size_t i = 0; i < set->n_objects; i++)
                 if (streq(set->objects[i].name, o->name) && streq(set->objects[i].namespace, o->namespace))
                         return &set->objects[i];
         return NULL;
 }
 
+/* What the server has of this name; NULL: nothing, as far as is known. */
+static const Object *theirs_of(const TheirsFacts *f, const WantedItem *item) {
+        if (item->from_api && !item->former)
+                return item->object;
+        return f->snapshot ? find_named(&f->snapshot->theirs, item->object) : NULL;
+}
+
 static int look_at_daemonset(const TheirsFacts *f, WantedItem *item, Wanted *before, size_t at) {
         bool opted_in = item->from_api && !item->former;
         ApiKnown known = source_api_known_daemonset(f->source, item->object->namespace, item->object->name);
-        const Object *theirs = opted_in      ? item->object
-                               : f->snapshot ? find_named(&f->snapshot->theirs, item->object)
-                                             : NULL;
+        const Object *theirs = theirs_of(f, item);
         PlanTheirs *t = &item->theirs;
         int r = 0;
 
@@ -135,7 +150,7 @@ int theirs_make(const TheirsFacts *facts, Wanted *wanted, Wanted *before) {
                 *t = (PlanTheirs){ .pod_name = "", .pod_uid = "", .mode = wanted_own(item)->handoff };
                 if (look_at_daemonset(facts, item, before, i) < 0 || note_blind(facts, item) < 0)
                         return -ENOMEM;
-                look_at_pods(facts, item->object, t);
+                look_at_pods(facts, item->object, theirs_of(facts, item), t);
                 t->unfit = str_or_empty(item->unfit);
                 t->difference = str_or_empty(item->difference);
                 t->blind = str_or_empty(item->blind);

@@ -170,9 +170,21 @@ Reason wanted_api_refusal(const Object *o, bool fence_broken, const char **ret_m
 }
 
 /* It lost its opt-in, and perhaps its fence: what stands is kept as it is until that is certain. */
-static int want_former(PlanWanted *w) {
-        w->wish = WISH_KEEP;
+static int want_former(const Maker *m, const Object *o, PlanWanted *w) {
+        static const DecideOptions upstream = { .upstream = true };
+        Verdict verdict = { .should_continue_running = true };
+
+        if (m->facts->node_known)
+                decide(m->facts->node, &o->scheduling, &upstream, &verdict);
         w->state = STATE_NOT_HERE;
+        if (!verdict.should_continue_running) {
+                w->wish = WISH_ABSENT;
+                w->reason = verdict.reason;
+                w->by_live_node = m->facts->node_is_live;
+                w->message = "the DaemonSet controller runs it, and not here";
+                return 0;
+        }
+        w->wish = WISH_KEEP;
         w->reason = REASON_HandingOver;
         w->message = "it lost its opt-in, the label " MODE_LABEL;
         return 0;
@@ -231,7 +243,7 @@ static int want_one(Maker *m, const Object *o, PlanWanted *w, WantedItem *item) 
                 return 0;
         }
         if (item->former)
-                return want_former(w);
+                return want_former(m, o, w);
         if (o->reason != REASON_None)
                 return want_unusable(m, o, w, item);
         if (m->facts->follow_api && !item->from_api && m->facts->node_known) {
@@ -334,7 +346,8 @@ static size_t add_former(const WantedFacts *f, WantedItem *items, size_t n) {
 
                 for (size_t k = 0; o && k < n_defined; k++)
                         defined |= compare_names(items[k].object, o) == 0;
-                /* One that is fenced and labelled has opted in again: only the list by the label does not know yet. */
+                /* Fenced and without the label it goes: nobody runs it. With it, only the list by the label does not
+                 * know yet that it opted in again. */
                 if (!o || defined || (wanted_is_fenced(o) && !*o->mode))
                         continue;
                 items[n] = (WantedItem){ .object = o, .from_api = true, .former = true };

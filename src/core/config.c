@@ -339,3 +339,16 @@ void config_done(Config *c) {
                         free(*(char **)((char *)c + config_items[i].offset));
         *c = (Config){ 0 };
 }
+
+bool config_has_namespace(const char *namespaces, const char *namespace) {
+        size_t len = strlen(namespace);
+
+        for (const char *p = str_or_empty(namespaces); *p; p += *p == ',') {
+                size_t n = strcspn(p, ",");
+
+                if (n == len && strncmp(p, namespace, n) == 0)
+                        return true;
+                p += n;
+        }
+        return false;
+}

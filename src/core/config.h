@@ -61,6 +61,9 @@ int config_sample(Buf *out);
 /* The man page's section (man macros: .SS for each section, .TP for each key), from the same table. 0 or -ENOMEM. */
 int config_man(Buf *out);
 
+/* Whether "a,b" of [api] namespaces has this one. */
+bool config_has_namespace(const char *namespaces, const char *namespace);
+
 /* "k=v,k=v" and "key=value:Effect,key:Effect", as the kubelet's flags have them (white space around is cut off, empty
  * items are left out, a label without "=" has the value ""); calls add for each. Keys and values are checked as those
  * of labels. -EINVAL with what is wrong, -ENOMEM, or what add returned. */

@@ -12,6 +12,7 @@ void daemon_pod_done(DaemonPod *p) {
         free(p->name);
         free(p->uid);
         free(p->daemonset);
+        free(p->owner_uid);
         *p = (DaemonPod){ 0 };
 }
 
@@ -115,7 +116,7 @@ bool daemon_pod_reduce(cJSON *pod) {
         JSON_KEEP(pod, "apiVersion", "kind", "metadata", "spec", "status");
         JSON_KEEP(meta, "name", "namespace", "uid", "resourceVersion", "deletionTimestamp", "ownerReferences");
         for (cJSON *owner = cJSON_IsArray(owners) ? owners->child : NULL; owner; owner = owner->next)
-                JSON_KEEP(owner, "apiVersion", "kind", "name", "controller");
+                JSON_KEEP(owner, "apiVersion", "kind", "name", "uid", "controller");
         reduce_spec(json_get_mutable(pod, "spec"));
         reduce_status(json_get_mutable(pod, "status"));
         return true;
@@ -213,9 +214,12 @@ int daemon_pod_read(const char *bytes, size_t len, const char *node_name, Daemon
         pod.namespace = copy(meta, "namespace");
         pod.name = copy(meta, "name");
         pod.uid = copy(meta, "uid");
-        if (owner && owner->child)
-                pod.daemonset = copy(owner->child, "name");
-        if (!pod.namespace || !pod.name || !pod.uid || (owner && owner->child && !pod.daemonset))
+        owner = owner ? owner->child : NULL;
+        if (owner) {
+                pod.daemonset = copy(owner, "name");
+                pod.owner_uid = copy(owner, "uid");
+        }
+        if (!pod.namespace || !pod.name || !pod.uid || (owner && (!pod.daemonset || !pod.owner_uid)))
                 return -ENOMEM;
         pod.here = *bound_to ? streq(bound_to, node_name) : is_meant_for(spec, node_name);
         if (pod.here)

@@ -8,6 +8,7 @@
 typedef struct DaemonPod {
         char *namespace, *name, *uid;
         char *daemonset; /* of the owner reference that is a controller, of kind DaemonSet in group apps; NULL: none */
+        char *owner_uid; /* of that DaemonSet; "" where the reference has none, NULL where there is no such owner */
         bool here;       /* it is bound to the node, or unbound with the node in the matchFields of its affinity; false
                             without a DaemonSet */
         TheirPod pod; /* POD_NONE where it has ended (Failed, Succeeded), is not here, or is unbound and the scheduler

@@ -50,7 +50,7 @@ static bool is_awaited(const HandoverFacts *f) {
 
 /* What has no process may have been left by an earlier boot, or by a kubelet that cleans nothing up. */
 static bool is_left(const HandoverFacts *f) {
-        return f->pod_idle && f->server_away;
+        return f->pod_idle && (f->server_away || (f->pods_known && f->pod == POD_NONE));
 }
 
 /* Ours could not start beside theirs. */
@@ -83,14 +83,22 @@ static bool is_refused_again(const HandoverFacts *f) {
         return is_refused(f) || (pod_of(f) == POD_NONE && f->missing_for > 0 && f->missing_for < HANDOVER_REFUSED);
 }
 
+/* Ours runs, as it came back, and now the DaemonSet is not there: a list may lack what a server has lost. */
+static bool is_doubted(const HandoverFacts *f) {
+        return f->daemonset == THEIRS_ABSENT && f->mode != HANDOFF_NEVER && f->stop_if_deleted && f->given &&
+               !f->stopped && f->stands;
+}
+
 bool handover_is_missing(const HandoverFacts *f) {
+        if (is_doubted(f))
+                return true;
         if (!f->away)
                 return is_refused_again(f);
         if (f->mode == HANDOFF_NEVER || f->daemonset != THEIRS_UNKNOWN)
                 return false;
         if (f->server_away)
                 return f->pod_gone || f->pod_idle;
-        return f->pods_known ? f->pod == POD_NONE : f->pod_gone;
+        return f->pods_known && f->pod == POD_NONE;
 }
 
 /* The controller is in charge, or may be. */
@@ -113,5 +121,7 @@ Handover handover_decide(const HandoverFacts *f) {
                 return come_back(f);
         if (f->daemonset != THEIRS_ABSENT)
                 return decide_in_charge(f);
+        if (is_doubted(f) && f->missing_for < HANDOVER_UNSEEN)
+                return HANDOVER_NONE;
         return f->stop_if_deleted && f->given ? HANDOVER_STOPPED : come_back(f);
 }

@@ -15,8 +15,8 @@
  *   is the controller's business. After a reboot the kubelet cannot know their pod before it has seen the API server,
  *   so ours runs until theirs is seen again.
  * - It comes back when the DaemonSet was deleted or fenced; when the server is away and their pod is gone from this
- *   host, or has no process here, for HANDOVER_ALONE; where nobody may tell whether the DaemonSet is there, when there
- *   was no pod of it for HANDOVER_UNSEEN. With host ports not before their pod has ended, since a kubelet's refusal is
+ *   host, or has no process here, for HANDOVER_ALONE; where its pods may be seen but not whether it is there, when
+ *   there was none for HANDOVER_UNSEEN. With host ports not before their pod has ended, since a kubelet's refusal is
  *   final; without, beside one that ends, but not beside one that is nobody's any more and runs on.
  * - Where nothing of ours stands, it is not written before the server has answered whether theirs is there, for at most
  *   HANDOVER_PATIENCE, and only if a kubelet has run since the host booted. */
@@ -31,7 +31,8 @@ enum {                                   /* milliseconds */
        HANDOVER_PATIENCE = 10 * 1000,    /* until ours is written although the server has not answered */
        HANDOVER_REFUSED = 2 * 60 * 1000, /* until ours goes although the kubelet refuses theirs again and again */
        HANDOVER_ALONE = 30 * 1000,       /* without their pod, while nobody can be asked */
-       HANDOVER_UNSEEN = 10 * 60 * 1000, /* without their pod, where the DaemonSet itself cannot be seen */
+       HANDOVER_UNSEEN = 10 * 60 * 1000, /* without their pod, where the DaemonSet itself cannot be seen; without the
+                                            DaemonSet, until what runs is stopped */
 };
 
 typedef enum HandoffMode {
@@ -88,5 +89,5 @@ typedef enum Handover {
 Handover handover_decide(const HandoverFacts *f);
 
 /* Ours is away, and what should run in its place is not there: if that lasts, ours comes back. Or ours stands, and the
- * kubelet refuses theirs because of it: if that lasts, ours goes. */
+ * kubelet refuses theirs because of it, or it is to stop, as the DaemonSet was deleted: if that lasts, ours goes. */
 bool handover_is_missing(const HandoverFacts *f);

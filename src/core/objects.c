@@ -66,6 +66,7 @@ static void object_done(Object *object) {
         free(object->name);
         free(object->message);
         free(object->bytes);
+        free(object->uid);
         free(object->mode);
         diags_done(&object->diags);
         pod_scheduling_done(&object->scheduling);
@@ -74,9 +75,10 @@ static void object_done(Object *object) {
 
 void object_refuse(Object *object) {
         object->reason = REASON_Invalid;
+        free(object->uid);
         free(object->mode);
         free(object->bytes);
-        object->bytes = object->mode = NULL;
+        object->bytes = object->mode = object->uid = NULL;
         object->len = 0;
         pod_scheduling_done(&object->scheduling);
         object->scheduling = (PodScheduling){ 0 };
@@ -114,8 +116,14 @@ static int object_check(Object *object, const KindInfo *kind, const char *api_ve
 }
 
 static int object_compile(Object *object, const KindInfo *kind, cJSON *tree) {
-        int r = object_normalise(kind, object->namespace, tree);
+        int r;
 
+        if (object->kind == OBJECT_DAEMONSET) {
+                object->uid = strdup(str_or_empty(json_string(json_get(tree, "metadata"), "uid")));
+                if (!object->uid)
+                        return -ENOMEM;
+        }
+        r = object_normalise(kind, object->namespace, tree);
         if (r < 0)
                 return r;
         object->bytes = json_canonical_text(tree, &object->len);

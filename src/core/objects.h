@@ -46,6 +46,7 @@ typedef struct Object {
                         taken out. NULL where Invalid */
         size_t len;
         bool on_delete;      /* spec.updateStrategy.type is OnDelete */
+        char *uid;           /* DaemonSets: metadata.uid, "" where there is none; NULL where Invalid */
         char *mode;          /* DaemonSets: the label daemonlet.io/mode, "" where there is none; NULL where Invalid */
         HandoffMode handoff; /* DaemonSets: the annotation daemonlet.io/handoff; valid unless Invalid */
         PodScheduling scheduling;  /* DaemonSets only; valid unless Invalid */

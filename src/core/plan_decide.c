@@ -249,7 +249,7 @@ static void leave(const Planner *p, PlanItem *it) {
         }
         it->quarantine = it->stands == STANDS_DAMAGED;
         if (item_stands(it))
-                set_step(it, STEP_HAND_OVER);
+                set_step(it, stopped ? STEP_REMOVE : STEP_HAND_OVER);
         else if (it->written)
                 set_step(it, STEP_FORGET);
         item_report(it, STATE_HANDED_OVER,

@@ -217,11 +217,21 @@ static const char *why_back(const PlanFacts *f, const PlanItem *it) {
                               : "its pod has not been seen for long";
 }
 
+/* Of what runs by the server's template there is none. */
+static void say_difference(const PlanItem *it, Buf *out) {
+        const PlanWanted *w = it->wanted;
+
+        if (w && w->theirs && *w->theirs->difference && (it->handover != HANDOVER_NONE || !w->only_new))
+                buf_printf(out, "%sthe templates differ: %s", out->len ? "; " : "", w->theirs->difference);
+}
+
 void item_handover_words(const PlanFacts *f, const PlanItem *it, Buf *out) {
         if (item_is_back(it))
                 buf_printf(out, "%s%s", why_back(f, it), it->handover == HANDOVER_WAITS ? "; " : "");
         switch (it->handover) {
         case HANDOVER_NONE:
+                if (it->missing && it->wanted->theirs->daemonset == THEIRS_ABSENT)
+                        buf_str(out, "it was deleted in the API server, and is stopped if that stands for 10 minutes");
                 break;
         case HANDOVER_AWAITED:
                 buf_str(out, "the API server is being asked whether " CONTROLLER " runs it here");
@@ -234,21 +244,22 @@ void item_handover_words(const PlanFacts *f, const PlanItem *it, Buf *out) {
                 say_pod(f, it, out);
                 break;
         case HANDOVER_STOPPED:
-                buf_str(out, "it was deleted in the API server");
+                if (!it->has_step)
+                        buf_str(out, "it was deleted in the API server");
                 break;
         case HANDOVER_ENDING:
                 buf_str(out, "the static pod is written when that of " CONTROLLER " has ended");
                 break;
         }
-        if (it->handover != HANDOVER_NONE && *it->wanted->theirs->difference)
-                buf_printf(out, "; the templates differ: %s", it->wanted->theirs->difference);
+        say_difference(it, out);
 }
 
 /* ---- what is remembered ---- */
 
 /* It is known that the controller has nothing to do with it any more. */
-static bool is_back_for_good(const PlanTheirs *t) {
-        return t->mode == HANDOFF_NEVER || t->daemonset == THEIRS_ABSENT || t->daemonset == THEIRS_FENCED;
+static bool is_back_for_good(const PlanFacts *f, const PlanTheirs *t) {
+        return t->mode == HANDOFF_NEVER || t->daemonset == THEIRS_FENCED ||
+               (t->daemonset == THEIRS_ABSENT && !f->stop_if_deleted);
 }
 
 /* The record as it is to stay. */
@@ -260,13 +271,13 @@ static bool keep_record(const PlanFacts *f, const PlanItem *it, PlanHandover *re
         *ret = *it->record;
         /* The node's labels come and go; theirs comes back with them. */
         if (it->wanted->wish == WISH_ABSENT)
-                return is_of_this_boot(f, it->record) && !is_back_for_good(t);
+                return (it->record->stopped || is_of_this_boot(f, it->record)) && !is_back_for_good(f, t);
         /* Somebody put it back: it goes again when it may. */
         if (!item_will_stand(it) || item_is_away(it))
                 return true;
         ret->stopped = false;
         ret->boot = !f->boot || is_of_this_boot(f, it->record) ? "" : it->record->boot;
-        return !is_back_for_good(t);
+        return !is_back_for_good(f, t);
 }
 
 static bool remember(const PlanFacts *f, const PlanItem *it, PlanHandover *ret) {
@@ -274,8 +285,7 @@ static bool remember(const PlanFacts *f, const PlanItem *it, PlanHandover *ret) 
         bool known = t->pods_known && t->pod != POD_NONE;
 
         /* What is in the way of ours is known by its traces when nobody can be asked any more. */
-        if (it->handover == HANDOVER_ENDING && known && is_back_for_good(t) &&
-            (it->record || t->daemonset != THEIRS_ABSENT || !f->stop_if_deleted)) {
+        if (it->handover == HANDOVER_ENDING && known && is_back_for_good(f, t)) {
                 *ret = (PlanHandover){
                         .namespace = it->namespace,
                         .name = it->name,
@@ -310,6 +320,11 @@ static int add_record(Plan *plan, const PlanHandover *h) {
         return 0;
 }
 
+/* Who defines it was perhaps not read, or is about to be written again. What was stopped is over with its file. */
+static bool may_be_wanted(const PlanFacts *f, const PlanHandover *h) {
+        return !f->all_synced || is_seen(h->witness) || (is_of_this_boot(f, h) && !h->stopped);
+}
+
 static int remember_unread(Planner *p, const PlanHandover *h) {
         PlanItem *it;
         int r = planner_find_pod(p, h->namespace, h->name, &it);
@@ -329,9 +344,8 @@ int planner_remember(Planner *p) {
                 if (it->wanted && it->wanted->theirs && remember(f, it, &h))
                         r = add_record(plan, &h);
         }
-        /* Who defines it was perhaps not read. */
         for (size_t i = 0; r >= 0 && i < f->n_handovers; i++)
-                if (!f->all_synced || is_seen(f->handovers[i].witness))
+                if (may_be_wanted(f, &f->handovers[i]))
                         r = remember_unread(p, &f->handovers[i]);
         if (plan->n_handovers > 1)
                 qsort(plan->handovers, plan->n_handovers, sizeof(*plan->handovers), compare);

@@ -61,7 +61,7 @@ void item_words(const PlanItem *it, Buf *out) {
                            it->absent ? "the kubelet has refused its pod" : "its pod is to be restarted");
                 break;
         case STEP_HAND_OVER:
-                buf_str(out, it->handover == HANDOVER_STOPPED ? "removed" : "handed over");
+                buf_str(out, "handed over");
                 break;
         case STEP_REMOVE:
                 buf_printf(out, "removed: %s", why_gone(it));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/rbac.h"
+#include "core/config.h"
 #include "core/validate.h"
 
 #include <errno.h>
@@ -155,19 +156,6 @@ static int note(Rbac *r, RbacNoteKind kind, const Object *o, Reason reason, char
         return 0;
 }
 
-static bool is_followed(const char *namespaces, const char *namespace) {
-        size_t len = strlen(namespace);
-
-        for (const char *p = str_or_empty(namespaces); *p; p += *p == ',') {
-                size_t n = strcspn(p, ",");
-
-                if (n == len && strncmp(p, namespace, n) == 0)
-                        return true;
-                p += n;
-        }
-        return false;
-}
-
 static int add_daemonset(const Object *o, const RbacOptions *options, Rbac *rbac, Needs *needs) {
         _cleanup_(rendered_done) Rendered rendered = { 0 };
         int r = render(o, &options->render, &rendered);
@@ -184,7 +172,7 @@ static int add_daemonset(const Object *o, const RbacOptions *options, Rbac *rbac
                 r = need_references(o, options, &rendered, needs);
         if (r == 0 && !streq(o->mode, MODE_STATIC))
                 r = note(rbac, RBAC_NOT_OPTED_IN, o, REASON_None, NULL);
-        if (r == 0 && !is_followed(options->namespaces, o->namespace))
+        if (r == 0 && !config_has_namespace(options->namespaces, o->namespace))
                 r = note(rbac, RBAC_NOT_FOLLOWED, o, REASON_None, NULL);
         return r;
 }

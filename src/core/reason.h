@@ -57,7 +57,7 @@
           "A ConfigMap or Secret became empty or was removed; the files that the pod mounts stay as they were.")                \
         X(HandedOver, "The DaemonSet controller runs it here; the manifest was withdrawn for its pod.")                         \
         X(HandedBack,                                                                                                           \
-          "The DaemonSet lost its fence or its opt-in: the DaemonSet controller runs it here, and the manifest was withdrawn.") \
+          "The DaemonSet lost its fence: the DaemonSet controller runs it here, and the manifest was withdrawn.")               \
         X(HandingOver,                                                                                                          \
           "The DaemonSet controller is in charge; the manifest is withdrawn when its pod here exists or is Ready.")             \
         X(ControllerAwaited,                                                                                                    \

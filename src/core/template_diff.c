@@ -50,7 +50,8 @@ static bool is_hidden_field(const Spot *spot) {
         const char *type = spot->up && spot->up->type ? spot->up->type->name : NULL;
 
         return (streq(type, "EnvVar") && !streq(spot->name, "name")) ||
-               (streq(type, "HTTPHeader") && streq(spot->name, "value"));
+               (streq(type, "HTTPHeader") && streq(spot->name, "value")) ||
+               (type && (streq(spot->name, "args") || streq(spot->name, "command")));
 }
 
 static bool is_hidden(const Spot *spot) {

@@ -18,7 +18,7 @@
  * thousandths; lists in their order. Of metadata only labels, annotations and finalizers count, as pods get no more.
  * Fields that the API does not have are not looked at.
  *
- * Long values are cut. Not shown, only named: values of env and of HTTP headers, and texts that seem to hold a secret
- * by their field, key, content or the argument before them. *out stays empty if there is no difference. 0 or -ENOMEM.
- */
+ * Long values are cut. Never shown, only where they stand: values in args and command of a container, and in the
+ * commands of its probes and hooks; values of env and of HTTP headers; and texts that seem to hold a secret by their
+ * field, key, content or the item of the list before them. *out stays empty if there is no difference. 0 or -ENOMEM. */
 int template_diff(const Object *ours, const Object *theirs, Buf *out);

@@ -60,7 +60,8 @@ typedef enum ApiRefKind {
         API_SECRET,
         API_PRIORITYCLASS,
         API_DAEMONSET, /* the DaemonSet of this name, whether it opted in or not */
-        API_PODS,      /* of the DaemonSet controller for this node, in this namespace */
+        API_PODS,      /* of the DaemonSet controller in this namespace, bound to this node; */
+        API_UNBOUND,   /* those that are pending and unbound: of all nodes */
         N_API_REF_KINDS
 } ApiRefKind;
 typedef struct ApiRef {
@@ -68,12 +69,10 @@ typedef struct ApiRef {
         const char *namespace, *name; /* namespace "" for a PriorityClass; name "" for pods */
 } ApiRef;
 
-/* Follows exactly these, besides Node and DaemonSets; each is known by its own list and watch (pods by two: those that
- * are bound to this node, and those that are pending and unbound), the first API_WATCH_MAX (those of Node and
- * DaemonSets, then in the order of refs), the rest by polling. Where the identity is the kubelet's nothing but the pods
- * that are bound to this node, of all namespaces, if any are asked for; when that changes, API_CHANGED_STATE is told,
- * and they are to be asked for anew. Without the node's name no pods. What is known of pods is not kept on disk. 0 or
- * -ENOMEM. */
+/* Follows exactly these, besides Node and DaemonSets; each is known by its own list and watch, the first API_WATCH_MAX
+ * (with those of Node and DaemonSets), the rest by polling. Where the identity is the kubelet's nothing but the pods
+ * that are bound to this node, of all namespaces, if any are asked for; API_CHANGED_STATE tells when another kind of
+ * identity is in use. No pods without the name of the node; what is known of them is not kept on disk. 0 or -ENOMEM. */
 enum { API_WATCH_MAX = 64 };
 int source_api_follow(SourceApi *s, const ApiRef *refs, size_t n);
 
@@ -144,7 +143,8 @@ ApiKnown source_api_known_daemonset(const SourceApi *s, const char *namespace, c
 ApiKnown source_api_known_bound(const SourceApi *s, const char *namespace);
 ApiKnown source_api_known_unbound(const SourceApi *s, const char *namespace);
 
-/* Whether the server cannot be asked now: it does not answer, there is no identity for it, or no loop. */
+/* Whether the server cannot be asked now: it does not answer, or there is none, or no loop. One that does not accept
+ * our identity, or whose kubeconfig is unusable, is not away. */
 bool source_api_is_away(const SourceApi *s);
 
 /* For status. One line each, "" where there is nothing to say. */

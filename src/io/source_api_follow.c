@@ -313,27 +313,25 @@ static int want_object(SourceApi *s, const ApiRef *ref, size_t *rank) {
         return want(s, kinds[ref->kind].follow, &spec, ref, rank);
 }
 
-/* namespace "": all of them, and only those that are bound. */
-static int want_pods(SourceApi *s, const char *namespace, size_t *rank) {
+/* namespace "": all of them. */
+static int want_pods(SourceApi *s, FollowKind kind, const char *namespace, size_t *rank) {
         const ApiRef ref = { .kind = API_PODS, .namespace = namespace, .name = "" };
         _cleanup_buf_ Buf path = BUF_INIT, selector = BUF_INIT;
         ReflectorSpec spec = { .kind = "Pod", .fleeting = true, .reduce = daemon_pod_reduce };
-        int r;
 
         if (*namespace)
                 buf_printf(&path, PODS_IN, namespace);
         else
                 buf_str(&path, PODS);
-        buf_printf(&selector, BOUND, s->node_name);
+        if (kind == FOLLOW_BOUND)
+                buf_printf(&selector, BOUND, s->node_name);
+        else
+                buf_str(&selector, UNBOUND);
         if (path.failed || selector.failed)
                 return -ENOMEM;
         spec.path = buf_text(&path);
         spec.selector = buf_text(&selector);
-        r = want(s, FOLLOW_BOUND, &spec, &ref, rank);
-        if (r < 0 || !*namespace)
-                return r;
-        spec.selector = UNBOUND;
-        return want(s, FOLLOW_UNBOUND, &spec, &ref, rank);
+        return want(s, kind, &spec, &ref, rank);
 }
 
 static int note_unasked(SourceApi *s, const char *namespace) {
@@ -355,13 +353,16 @@ static int note_unasked(SourceApi *s, const char *namespace) {
 }
 
 static int want_one(SourceApi *s, const ApiRef *ref, size_t *rank) {
-        bool is_kubelet = s->has_identity && s->identity.is_kubelet, pods = ref->kind == API_PODS;
+        bool is_kubelet = s->has_identity && s->identity.is_kubelet, unbound = ref->kind == API_UNBOUND;
+        bool pods = unbound || ref->kind == API_PODS;
         int r = is_kubelet && (pods || ref->kind == API_DAEMONSET) ? note_unasked(s, ref->namespace) : 0;
 
         if (r < 0)
                 return r;
+        if (pods && (!s->node_name || (unbound && is_kubelet)))
+                return 0;
         if (pods)
-                return s->node_name ? want_pods(s, is_kubelet ? "" : ref->namespace, rank) : 0;
+                return want_pods(s, unbound ? FOLLOW_UNBOUND : FOLLOW_BOUND, is_kubelet ? "" : ref->namespace, rank);
         return is_kubelet ? 0 : want_object(s, ref, rank);
 }
 

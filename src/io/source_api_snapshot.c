@@ -347,5 +347,6 @@ ApiKnown source_api_known_unbound(const SourceApi *s, const char *namespace) {
 }
 
 bool source_api_is_away(const SourceApi *s) {
-        return !s || !api_may_ask(s) || s->shut;
+        /* With an identity that cannot be read the server may well be there, and the controller at work. */
+        return !s || !s->loop || !s->kubeconfig || s->left || (s->has_identity && s->shut);
 }

@@ -77,6 +77,9 @@ typedef struct StoreResult {
  * failed and the manifests were written to another directory before, ours go from there. */
 int store_apply(Store *s, Plan *plan, int64_t now, StoreResult *ret, Err *err);
 
+/* What is handed over, as it is remembered now; valid until the next store_apply. */
+const PlanHandover *store_handovers(const Store *s, size_t *ret_n);
+
 /* Calls add for each manifest that state remembers, of this origin; until one returns another value than 0, which is
  * given back. */
 int store_each_of(const Store *s, const char *origin, int (*add)(void *user, const char *namespace, const char *name),

@@ -112,6 +112,11 @@ int store_save_handovers(Store *s, const Plan *plan, Err *err) {
         return 0;
 }
 
+const PlanHandover *store_handovers(const Store *s, size_t *ret_n) {
+        *ret_n = s->index.n_handovers;
+        return s->index.handovers;
+}
+
 /* ---- from and to JSON ---- */
 
 /* All strings stay the tree's. */

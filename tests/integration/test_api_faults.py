@@ -704,7 +704,7 @@ class Many(FaultHost):
         self.wait_file("many")
         self.server.wait_for(lambda: len(self.server.watches()) == 64, what="64 watches")
         polled = [r for r in self.api()["resources"] if r.get("polled")]
-        self.assertEqual(len(polled), 11)
+        self.assertEqual(len(polled), 10)
         volumes = {v["name"]: pathlib.Path(v["hostPath"]["path"]) for v in self.pod("many")["spec"]["volumes"]}
         self.before = self.inodes()
         for name in names:
@@ -714,7 +714,7 @@ class Many(FaultHost):
         self.unchanged()
         # Those who were beyond the limit come in when others go.
         self.server.apply(fenced("many", **using(*names[60:])))
-        self.hurried(lambda: len(self.server.watches()) == 12, "12 watches")
+        self.hurried(lambda: len(self.server.watches("configmaps")) == 10, "10 watches")
         self.wait_for(lambda: not any(r.get("polled") for r in self.api()["resources"]), "nothing to be polled")
 
     def test_namespaces(self):

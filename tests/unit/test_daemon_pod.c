@@ -6,9 +6,10 @@
 
 #define POD(meta, rest) "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p-x7\"" meta "}" rest "}"
 #define OWNERS(x) ",\"ownerReferences\":[" x "]"
-#define OWNER(group, kind, name, controller)                                                                           \
+#define OWNER_WITH(group, kind, name, controller, more)                                                                \
         "{\"apiVersion\":" group ",\"blockOwnerDeletion\":true,\"controller\":" controller ",\"kind\":" kind           \
-        ",\"name\":" name ",\"uid\":\"d-1\"}"
+        ",\"name\":" name more "}"
+#define OWNER(group, kind, name, controller) OWNER_WITH(group, kind, name, controller, ",\"uid\":\"d-1\"")
 #define OURS OWNER("\"apps/v1\"", "\"DaemonSet\"", "\"flannel\"", "true")
 #define SPEC(x) ",\"spec\":{" x "}"
 #define BOUND(node) "\"nodeName\":\"" node "\""
@@ -23,6 +24,8 @@
 #define READY CONDITION("Ready", "True")
 #define UNSCHEDULED STATUS("Pending", CONDITION("PodScheduled", "False"))
 #define DYING ",\"deletionTimestamp\":\"2026-11-20T17:56:48Z\",\"deletionGracePeriodSeconds\":30"
+
+static void check_reduced(const char *text);
 
 static int read_pod(const char *text, DaemonPod *ret) {
         return daemon_pod_read(text, strlen(text), "a", ret);
@@ -180,10 +183,13 @@ static void whose_and_where(void **state) {
 
         assert_int_equal(read_pod(row->text, &p), 0);
         assert_string_equal(p.name, "p-x7");
-        if (!row->daemonset)
+        if (!row->daemonset) {
                 assert_null(p.daemonset);
-        else
+                assert_null(p.owner_uid);
+        } else {
                 assert_string_equal(p.daemonset, row->daemonset);
+                assert_string_equal(p.owner_uid, "d-1");
+        }
         assert_int_equal(p.here, row->here);
         assert_int_equal(p.pod, row->pod);
 }
@@ -198,6 +204,41 @@ static void names(void **unused) {
         assert_int_equal(read_pod(POD("", ""), &q), 0);
         assert_string_equal(q.namespace, "");
         assert_string_equal(q.uid, "");
+}
+
+/* OWNERS of a DaemonSet's pod, with what the reference has besides. */
+#define OURS_WITH(more) OWNER_WITH("\"apps/v1\"", "\"DaemonSet\"", "\"flannel\"", "true", more)
+#define NODE_WITH(more) OWNER_WITH("\"v1\"", "\"Node\"", "\"a\"", "false", more)
+
+static void the_owners_uid(void **unused) {
+        static const char *const rows[][2] = {
+                { OWNERS(OURS_WITH(",\"uid\":\"e-2\"")), "e-2" },
+                { OWNERS(OURS_WITH(",\"uid\":\"\"")), "" },
+                { OWNERS(OURS_WITH(",\"uid\":null")), "" },
+                { OWNERS(OURS_WITH("")), "" },
+                { OWNERS(NODE_WITH(",\"uid\":\"n-1\"") "," OURS_WITH(",\"uid\":\"e-2\"")), "e-2" },
+                { OWNERS(NODE_WITH(",\"uid\":\"n-1\"") "," OURS_WITH("")), "" },
+                { OWNERS(OURS_WITH("") "," NODE_WITH(",\"uid\":\"n-1\"")), "" },
+                { OWNERS(NODE_WITH(",\"uid\":\"n-1\"")), NULL },
+                { OWNERS(NODE_WITH(",\"uid\":7")), NULL },
+        };
+
+        (void)unused;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                _cleanup_daemon_pod_ DaemonPod p = { 0 };
+                _cleanup_buf_ Buf text = BUF_INIT;
+
+                /* The pod's own uid is another one. */
+                buf_printf(&text, POD(",\"uid\":\"u-1\"%s", SPEC(BOUND("a"))), rows[i][0]);
+                assert_int_equal(read_pod(buf_text(&text), &p), 0);
+                assert_string_equal(p.uid, "u-1");
+                assert_int_equal(p.here, rows[i][1] != NULL);
+                if (rows[i][1])
+                        assert_string_equal(p.owner_uid, rows[i][1]);
+                else
+                        assert_null(p.owner_uid);
+                check_reduced(buf_text(&text));
+        }
 }
 
 static void what_is_refused(void **unused) {
@@ -226,6 +267,8 @@ static void what_is_refused(void **unused) {
                 POD(OWNERS(OWNER("\"apps/v1\"", "[]", "\"x\"", "true")), ""),
                 POD(OWNERS(OWNER("\"apps/v1\"", "\"DaemonSet\"", "7", "true")), ""),
                 POD(OWNERS(OWNER("\"apps/v1\"", "\"DaemonSet\"", "\"x\"", "\"true\"")), ""),
+                POD(OWNERS(OURS_WITH(",\"uid\":7")), ""),
+                POD(OWNERS(OURS_WITH(",\"uid\":[\"d-1\"]")), ""),
                 POD(OWNERS(OURS) ",\"deletionTimestamp\":7", ""),
                 POD(OWNERS(OURS) ",\"deletionTimestamp\":\"soon\"", ""),
                 POD(OWNERS(OURS), ",\"spec\":[]"),
@@ -279,7 +322,7 @@ static void what_is_refused(void **unused) {
         "\"uid\":\"u-1\",\"resourceVersion\":\"812\""
 #define KEPT_OWNER                                                                                                     \
         ",\"deletionTimestamp\":\"2026-11-20T18:00:00Z\",\"ownerReferences\":[{\"apiVersion\":\"apps/v1\","            \
-        "\"controller\":true,\"kind\":\"DaemonSet\",\"name\":\"flannel\"}]}"
+        "\"controller\":true,\"kind\":\"DaemonSet\",\"name\":\"flannel\",\"uid\":\"d-1\"}]}"
 #define KEPT_STATUS                                                                                                            \
         ",\"status\":{\"phase\":\"Running\",\"conditions\":[{\"reason\":\"x\",\"status\":\"True\",\"type\":\"PodScheduled\"}," \
         "{\"type\":\"Ready\",\"status\":\"True\"}]}}"
@@ -295,6 +338,13 @@ static const struct ReduceRow {
                       OWNER("\"v1\"", "\"Node\"", "\"n\"", "true")),
               SPEC(BOUND("a")) STATUS("Running", READY)),
           POD(",\"namespace\":\"n\",\"uid\":\"u\",\"resourceVersion\":\"5\"", "") },
+        { POD(OWNERS(OURS_WITH(",\"uid\":null")), ""),
+          POD(OWNERS("{\"apiVersion\":\"apps/v1\",\"controller\":true,\"kind\":\"DaemonSet\",\"name\":\"flannel\","
+                     "\"uid\":null}"),
+              "") },
+        { POD(OWNERS(OURS_WITH("")), ""),
+          POD(OWNERS("{\"apiVersion\":\"apps/v1\",\"controller\":true,\"kind\":\"DaemonSet\",\"name\":\"flannel\"}"),
+              "") },
         { "{\"a\":1}", "{}" },
         { "{}", NULL },
         { "[{\"a\":1}]", NULL },
@@ -336,7 +386,8 @@ static void assert_same(const char *text, const char *reduced) {
         int r = read_pod(text, &p);
 
         if (read_pod(reduced, &q) != r || p.here != q.here || p.pod != q.pod || !streq(p.name, q.name) ||
-            !streq(p.namespace, q.namespace) || !streq(p.uid, q.uid) || !streq(p.daemonset, q.daemonset))
+            !streq(p.namespace, q.namespace) || !streq(p.uid, q.uid) || !streq(p.daemonset, q.daemonset) ||
+            !streq(p.owner_uid, q.owner_uid))
                 fail_msg("%s\n%s", text, reduced);
 }
 
@@ -405,8 +456,8 @@ static void out_of_memory(void **unused) {
 /* ---- main ---- */
 
 static const struct CMUnitTest plain[] = {
-        cmocka_unit_test(names),    cmocka_unit_test(what_is_refused), cmocka_unit_test(reducing),
-        cmocka_unit_test(any_tree), cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(names),    cmocka_unit_test(the_owners_uid), cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(reducing), cmocka_unit_test(any_tree),       cmocka_unit_test(out_of_memory),
 };
 
 static struct CMUnitTest tests[ARRAY_SIZE(plain) + ARRAY_SIZE(pod_rows)];

@@ -311,9 +311,12 @@ static const Row rows[] = {
           .want = HANDOVER_NONE },
         { "ports, no pod, nothing of ours, and the last one has no process",
           { KNOWN(NONE), PORTS, IDLE },
-          .want = HANDOVER_ENDING },
+          .want = HANDOVER_WAITS },
         { "deleted, ports, and the last one has no process",
           { .daemonset = THEIRS_ABSENT, .pods_known = true, .away = true, PORTS, IDLE },
+          .want = HANDOVER_NONE },
+        { "deleted, ports, the last one has no process, and its pods are not known",
+          { .daemonset = THEIRS_ABSENT, .away = true, PORTS, IDLE },
           .want = HANDOVER_ENDING },
         { "deleted, ports, the last one has no process, and the server is away",
           { .daemonset = THEIRS_ABSENT, CUT, .away = true, PORTS, IDLE },
@@ -336,12 +339,10 @@ static const Row rows[] = {
           .missing = true },
         { "its pods may not be read either: gone from this host",
           { .away = true, .pod_gone = true, .missing_for = HANDOVER_ALONE },
-          .want = HANDOVER_AWAY,
-          .missing = true },
+          .want = HANDOVER_AWAY },
         { "its pods may not be read either: gone from this host for long",
           { .away = true, .pod_gone = true, .missing_for = HANDOVER_UNSEEN },
-          .want = HANDOVER_NONE,
-          .missing = true },
+          .want = HANDOVER_AWAY },
         { "its pods may not be read either: nobody can tell",
           { .away = true, .missing_for = HANDOVER_UNSEEN },
           .want = HANDOVER_AWAY },
@@ -380,6 +381,26 @@ static const Row rows[] = {
           .want = HANDOVER_NONE },
         { "deleted, it came back after a reboot, and is to stop",
           { .daemonset = THEIRS_ABSENT, STANDS, .given = true, .stop_if_deleted = true },
+          .want = HANDOVER_NONE,
+          .missing = true },
+        { "deleted for almost long, it came back after a reboot, and is to stop",
+          { .daemonset = THEIRS_ABSENT,
+            STANDS,
+            .given = true,
+            .stop_if_deleted = true,
+            .missing_for = HANDOVER_UNSEEN - 1 },
+          .want = HANDOVER_NONE,
+          .missing = true },
+        { "deleted for long, it came back after a reboot, and is to stop",
+          { .daemonset = THEIRS_ABSENT,
+            STANDS,
+            .given = true,
+            .stop_if_deleted = true,
+            .missing_for = HANDOVER_UNSEEN },
+          .want = HANDOVER_STOPPED,
+          .missing = true },
+        { "stopped, and somebody put it back",
+          { .daemonset = THEIRS_ABSENT, STANDS, .stopped = true, .stop_if_deleted = true },
           .want = HANDOVER_STOPPED },
         { "it came back after a reboot, and the server is away",
           { CUT, STANDS, .given = true, .stop_if_deleted = true },
@@ -455,9 +476,16 @@ static bool is_exclusive(const HandoverFacts *f) {
         return f->host_ports || f->mode == HANDOFF_EXISTS;
 }
 
-/* Traces without a process, while nobody can be asked: they may stay for good. */
+/* Traces without a process, while nobody can be asked, or of a pod that the server has no more: they may stay for
+ * good. */
 static bool is_idle_alone(const HandoverFacts *f) {
-        return f->pod_idle && f->server_away;
+        return f->pod_idle && (f->server_away || (f->pods_known && f->pod == POD_NONE));
+}
+
+/* What runs is not stopped for one answer. */
+static bool is_doubted(const HandoverFacts *f) {
+        return f->daemonset == THEIRS_ABSENT && f->mode != HANDOFF_NEVER && f->stop_if_deleted && f->given &&
+               !f->stopped && f->stands;
 }
 
 /* Something of theirs is here, and it will end. */
@@ -539,8 +567,9 @@ static const char *broken_duty(const HandoverFacts *f, Handover h) {
         if (is_ours_to_run(f) && (f->stands || (!exclusive && (f->mode == HANDOFF_NEVER || !is_orphan(f)))) &&
             h != HANDOVER_NONE)
                 return "ours does not come back at once";
-        if (f->daemonset == THEIRS_ABSENT && !is_ours_to_run(f) && h != HANDOVER_STOPPED)
-                return "deleted, and not stopped";
+        if (f->daemonset == THEIRS_ABSENT && !is_ours_to_run(f) &&
+            h != (is_doubted(f) && f->missing_for < HANDOVER_UNSEEN ? HANDOVER_NONE : HANDOVER_STOPPED))
+                return "deleted, and not stopped, or too early";
         if (f->daemonset == THEIRS_UNKNOWN && f->away && f->mode != HANDOFF_NEVER &&
             (h == HANDOVER_AWAY) == is_missing_long(f))
                 return "away, though missing for long, or back too early";
@@ -589,7 +618,8 @@ static const char *broken_calm(const HandoverFacts *f, Handover h) {
                 return "to be awaited leads elsewhere";
         if (!(f->host_ports && has_pod(f, POD_BOUND)) && WITH(f, other.runs = !f->runs) != h)
                 return "what is seen of ours counts though nothing is refused";
-        if (!has_pod(f, POD_READY) && !f->server_away && WITH(f, other.pod_idle = false) != h)
+        if (!has_pod(f, POD_READY) && !f->server_away && (!f->pods_known || f->pod != POD_NONE) &&
+            WITH(f, other.pod_idle = false) != h)
                 return "that it has no process counts though the server is there";
         if (f->pod_seen && !is_exclusive(f) && !is_ours_to_run(f) && !is_missing_long(f) &&
             WITH(f, other.pod_seen = false) != h)
@@ -613,13 +643,15 @@ static const char *broken_refusal(const HandoverFacts *f, bool missing) {
 static const char *broken_missing(const HandoverFacts *f) {
         bool missing = handover_is_missing(f);
 
+        if (is_doubted(f))
+                return missing ? NULL : "deleted, and it does not count how long";
         if (!f->away)
                 return broken_refusal(f, missing);
         if (missing && (f->daemonset != THEIRS_UNKNOWN || f->mode == HANDOFF_NEVER))
                 return "what is not away, or known, is missing";
         if (missing && f->server_away && !f->pod_gone && !f->pod_idle)
                 return "missing, and not known to be gone";
-        if (missing && !f->server_away && !f->pod_gone && !f->pods_known)
+        if (missing && !f->server_away && !f->pods_known)
                 return "missing, and nobody can tell";
         if (missing && !f->server_away && has_pod(f, POD_UNBOUND))
                 return "missing, and there is a pod";

@@ -169,8 +169,11 @@ static void check_waits(World *w, const Plan *plan, const Wishes *s) {
                 size_t name = disk_name(step->namespace, step->name);
                 const PlanMemory *m = memory_of_file(w, step->file);
                 int64_t stood = m ? m->unwanted_for : -1;
+                const PlanRow *row = plan_find_row(plan, step->namespace, step->name);
 
-                if (step->verb != STEP_REMOVE || (s->now_one && name == 0))
+                /* What is stopped has waits of its own. */
+                if (step->verb != STEP_REMOVE || (s->now_one && name == 0) ||
+                    (row && row->reason == REASON_DeletedInApi))
                         continue;
                 if (stood < f->removal_delay && f->removal_delay > 0)
                         fail_with(w, plan, "removed before removal_delay");
@@ -314,7 +317,7 @@ static void check_handovers(World *w, const Plan *plan, const Disk *before, Disk
                 bool handed = row && row->state == STATE_HANDED_OVER, stands = f && disk_pod(w, f->bytes, f->len);
 
                 if (after->records[i].known && !(s->of[i].wanted && s->of[i].shared) && w->facts.all_synced &&
-                    (s->of[i].wanted || !is_their_pod_seen(w, i)))
+                    (s->of[i].wanted || !(is_their_pod_seen(w, i) || is_away(w, &after->records[i]))))
                         fail_with(w, plan, "remembered for nobody");
                 if (before->records[i].known && !after->records[i].known && !s->of[i].wanted &&
                     (is_their_pod_seen(w, i) || !w->facts.all_synced))

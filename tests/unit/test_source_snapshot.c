@@ -277,6 +277,7 @@ static void no_memory(void **state) {
         "\"matchFields\":[{\"key\":\"metadata.name\",\"operator\":\"In\",\"values\":[\"" node "\"]}]}]}}}"
 
 static const ApiRef kube_system_pods = { API_PODS, "kube-system", "" },
+                    kube_system_unbound = { API_UNBOUND, "kube-system", "" },
                     daemonset_a = { API_DAEMONSET, "kube-system", "a" };
 
 static void source_done(SourceApi *s) {
@@ -360,9 +361,12 @@ static int load_into(Follow *f, const char *item) {
 }
 
 static void the_order_is_that_of_the_refs(void **state) {
-        static const ApiRef configmap = { API_CONFIGMAP, "kube-system", "c" }, other_pods = { API_PODS, "b", "" };
-        const ApiRef refs[] = { configmap, kube_system_pods, daemonset_a, kube_system_pods, configmap },
-                     turned[] = { other_pods, daemonset_a, kube_system_pods };
+        static const ApiRef configmap = { API_CONFIGMAP, "kube-system", "c" }, other_pods = { API_PODS, "b", "" },
+                            other_unbound = { API_UNBOUND, "b", "" };
+        const ApiRef refs[] = { configmap,   kube_system_pods, kube_system_unbound,
+                                daemonset_a, kube_system_pods, kube_system_unbound,
+                                configmap },
+                     turned[] = { other_unbound, other_pods, daemonset_a, kube_system_pods };
         _cleanup_source_ SourceApi s = { 0 };
 
         (void)state;
@@ -372,15 +376,14 @@ static void the_order_is_that_of_the_refs(void **state) {
         assert_follows(&s, BASICS CONFIGMAP_OF("c") "\n" BOUND_IN("kube-system") "\n" UNBOUND_IN(
                                    "kube-system") "\n" DAEMONSET_OF("kube-system", "a") "\n");
         assert_int_equal(source_api_follow(&s, turned, ARRAY_SIZE(turned)), 0);
-        assert_follows(&s,
-                       BASICS BOUND_IN("b") "\n" UNBOUND_IN("b") "\n" DAEMONSET_OF("kube-system", "a") "\n" BOUND_IN(
-                               "kube-system") "\n" UNBOUND_IN("kube-system") "\n");
+        assert_follows(&s, BASICS UNBOUND_IN("b") "\n" BOUND_IN("b") "\n" DAEMONSET_OF(
+                                   "kube-system", "a") "\n" BOUND_IN("kube-system") "\n");
         assert_int_equal(source_api_follow(&s, NULL, 0), 0);
         assert_follows(&s, BASICS);
 }
 
 static void without_a_node_there_are_no_pods(void **state) {
-        const ApiRef refs[] = { kube_system_pods, daemonset_a };
+        const ApiRef refs[] = { kube_system_pods, kube_system_unbound, daemonset_a };
         _cleanup_source_ SourceApi s = { 0 };
 
         (void)state;
@@ -391,39 +394,53 @@ static void without_a_node_there_are_no_pods(void **state) {
         assert_int_equal(source_api_follow(&s, refs, ARRAY_SIZE(refs)), 0);
         assert_follows(&s, OPTED_IN "\n" DAEMONSET_OF("kube-system", "a") "\n");
         assert_false(source_api_known_bound(&s, "kube-system").followed);
+        assert_false(source_api_known_unbound(&s, "kube-system").followed);
 }
 
 static void the_first_are_watched(void **state) {
         enum { MORE = 70 };
         char names[MORE][8];
-        ApiRef refs[MORE + 1];
+        ApiRef refs[MORE + 2];
         _cleanup_source_ SourceApi s = { 0 };
-        const Follow *bound;
+        const Follow *bound, *unbound;
 
         (void)state;
         open_source(&s, false);
         for (size_t i = 0; i < MORE; i++) {
                 (void)snprintf(names[i], sizeof(names[i]), "c%zu", i);
-                refs[i + 1] = (ApiRef){ API_CONFIGMAP, "kube-system", names[i] };
+                refs[i + 2] = (ApiRef){ API_CONFIGMAP, "kube-system", names[i] };
         }
-        assert_int_equal(source_api_follow(&s, refs + 1, MORE), 0);
+        assert_int_equal(source_api_follow(&s, refs + 2, MORE), 0);
         assert_int_equal(s.n_follows, MORE + 2);
         for (size_t i = 0; i < s.n_follows; i++)
                 assert_int_equal(s.follows[i]->polled, i >= API_WATCH_MAX);
         /* Who comes first is served first, although it came last. */
         refs[0] = kube_system_pods;
-        assert_int_equal(source_api_follow(&s, refs, MORE + 1), 0);
+        refs[1] = kube_system_unbound;
+        assert_int_equal(source_api_follow(&s, refs, MORE + 2), 0);
+        assert_int_equal(s.n_follows, MORE + 4);
         bound = follow_by(&s, BOUND_IN("kube-system"));
+        unbound = follow_by(&s, UNBOUND_IN("kube-system"));
         assert_ptr_equal(bound, s.follows[2]);
+        assert_ptr_equal(unbound, s.follows[3]);
         assert_ptr_equal(follow_of_node(&s), s.follows[0]);
-        assert_false(bound->polled || s.follows[3]->polled);
+        assert_false(bound->polled || unbound->polled);
         assert_true(follow_by(&s, CONFIGMAP_OF("c60"))->polled);
         assert_false(follow_by(&s, CONFIGMAP_OF("c59"))->polled);
+        /* Without the unbound ones there is room for one more. */
+        refs[1] = refs[MORE + 1];
+        assert_int_equal(source_api_follow(&s, refs, MORE + 1), 0);
+        assert_false(bound->polled || follow_by(&s, CONFIGMAP_OF("c69"))->polled);
+        assert_true(follow_by(&s, CONFIGMAP_OF("c60"))->polled);
         refs[0] = refs[MORE];
         refs[MORE] = kube_system_pods;
-        assert_int_equal(source_api_follow(&s, refs, MORE + 1), 0);
-        assert_true(bound->polled);
-        assert_false(follow_by(&s, CONFIGMAP_OF("c60"))->polled);
+        refs[MORE + 1] = kube_system_unbound;
+        assert_int_equal(source_api_follow(&s, refs, MORE + 2), 0);
+        unbound = follow_by(&s, UNBOUND_IN("kube-system"));
+        assert_true(bound->polled && unbound->polled);
+        assert_false(follow_by(&s, CONFIGMAP_OF("c68"))->polled);
+        assert_false(follow_by(&s, CONFIGMAP_OF("c59"))->polled);
+        assert_true(follow_by(&s, CONFIGMAP_OF("c60"))->polled);
 }
 
 #define LABELLED(annotations)                                                                                            \
@@ -529,13 +546,15 @@ static void assert_pods(SourceApi *s, const char *want) {
 }
 
 static void pods_of_daemonsets_that_are_here(void **state) {
-        const ApiRef refs[] = { kube_system_pods, { API_PODS, "b", "" } };
+        const ApiRef refs[] = {
+                kube_system_pods, kube_system_unbound, { API_PODS, "b", "" }, { API_UNBOUND, "b", "" }
+        };
         _cleanup_source_ SourceApi s = { 0 };
         Follow *bound, *unbound, *b_bound, *b_unbound;
 
         (void)state;
         open_source(&s, false);
-        assert_int_equal(source_api_follow(&s, refs, 2), 0);
+        assert_int_equal(source_api_follow(&s, refs, ARRAY_SIZE(refs)), 0);
         bound = follow_by(&s, BOUND_IN("kube-system"));
         unbound = follow_by(&s, UNBOUND_IN("kube-system"));
         b_bound = follow_by(&s, BOUND_IN("b"));
@@ -580,10 +599,43 @@ static void pods_of_daemonsets_that_are_here(void **state) {
         assert_pods(&s, "");
 }
 
-static void the_kubelet_sees_what_is_bound(void **state) {
+static void bound_and_unbound_are_asked_for_apart(void **state) {
         const ApiRef refs[] = {
-                daemonset_a, kube_system_pods, { API_CONFIGMAP, "kube-system", "c" }, { API_PODS, "b", "" }
+                kube_system_unbound, kube_system_pods, { API_PODS, "b", "" }, { API_UNBOUND, "c", "" }
         };
+        _cleanup_source_ SourceApi s = { 0 };
+
+        (void)state;
+        open_source(&s, false);
+        assert_int_equal(source_api_follow(&s, refs + 1, 1), 0);
+        assert_follows(&s, BASICS BOUND_IN("kube-system") "\n");
+        assert_true(source_api_known_bound(&s, "kube-system").followed);
+        assert_false(source_api_known_unbound(&s, "kube-system").followed);
+        assert_false(source_api_known_unbound(&s, "kube-system").awaited);
+        assert_string_equal(source_api_known_unbound(&s, "kube-system").problem, "");
+        assert_int_equal(source_api_follow(&s, refs, ARRAY_SIZE(refs)), 0);
+        assert_follows(&s, BASICS UNBOUND_IN("kube-system") "\n" BOUND_IN("kube-system") "\n" BOUND_IN(
+                                   "b") "\n" UNBOUND_IN("c") "\n");
+        assert_false(source_api_known_unbound(&s, "b").followed || source_api_known_bound(&s, "c").followed);
+        answer(s.follows[2], 200, "Pod", POD("kube-system", "u", MEANT_FOR("n")));
+        answer(s.follows[3], 200, "Pod", POD("kube-system", "z", ON("n")));
+        answer(s.follows[5], 200, "Pod", POD("c", "u", MEANT_FOR("n")));
+        assert_pods(&s, "c/u of d: unbound, kube-system/u of d: unbound, kube-system/z of d: bound");
+        /* What is not asked for any more is not known any more. */
+        assert_int_equal(source_api_follow(&s, refs + 1, 1), 0);
+        assert_follows(&s, BASICS BOUND_IN("kube-system") "\n");
+        assert_pods(&s, "kube-system/z of d: bound");
+        assert_true(source_api_known_bound(&s, "kube-system").live);
+        assert_int_equal(source_api_follow(&s, refs, 1), 0);
+        assert_follows(&s, BASICS UNBOUND_IN("kube-system") "\n");
+        assert_pods(&s, "");
+        assert_true(source_api_known_unbound(&s, "kube-system").awaited);
+}
+
+static void the_kubelet_sees_what_is_bound(void **state) {
+        const ApiRef refs[] = { daemonset_a,           kube_system_pods,
+                                kube_system_unbound,   { API_CONFIGMAP, "kube-system", "c" },
+                                { API_PODS, "b", "" }, { API_UNBOUND, "b", "" } };
         _cleanup_source_ SourceApi s = { 0 };
         ApiKnown known;
 
@@ -609,14 +661,25 @@ static void the_kubelet_sees_what_is_bound(void **state) {
         assert_non_null(strstr(known.problem, "in namespace kube-system (see"));
         assert_string_equal(source_api_known_daemonset(&s, "elsewhere", "a").problem, "");
 
-        assert_int_equal(source_api_follow(&s, refs + 3, 1), 0);
+        assert_int_equal(source_api_follow(&s, refs + 4, 1), 0);
         assert_string_equal(source_api_known_daemonset(&s, "kube-system", "a").problem, "");
+        assert_pods(&s, "a/y of d: bound, b/x of d: bound");
+
+        /* Unbound ones alone are not asked for, only missed. */
+        assert_int_equal(source_api_follow(&s, refs + 5, 1), 0);
+        assert_follows(&s, NODE_RESOURCE "\n");
+        assert_pods(&s, "");
+        known = source_api_known_unbound(&s, "b");
+        assert_false(known.followed || known.live || known.awaited);
+        assert_non_null(strstr(known.problem, "in namespace b (see"));
+        assert_false(source_api_known_bound(&s, "b").followed);
+        assert_string_equal(source_api_known_unbound(&s, "kube-system").problem, "");
 
         /* One of its own instead. */
         s.identity.is_kubelet = false;
         assert_int_equal(follow_reload(&s), 0);
         assert_string_equal(source_api_known_unbound(&s, "b").problem, "");
-        assert_int_equal(source_api_follow(&s, refs, 2), 0);
+        assert_int_equal(source_api_follow(&s, refs, 3), 0);
         assert_follows(&s, BASICS DAEMONSET_OF("kube-system",
                                                "a") "\n" BOUND_IN("kube-system") "\n" UNBOUND_IN("kube-system") "\n");
 }
@@ -635,7 +698,7 @@ static void assert_known(ApiKnown known, bool live, bool awaited, const char *pr
 #define ASSERT_UNBOUND(s, ...) assert_known(source_api_known_unbound(&(s), "kube-system"), __VA_ARGS__)
 
 static void how_far_it_is_known(void **state) {
-        const ApiRef refs[] = { daemonset_a, kube_system_pods };
+        const ApiRef refs[] = { daemonset_a, kube_system_pods, kube_system_unbound };
         _cleanup_source_ SourceApi s = { 0 };
         Follow *a, *bound, *unbound;
 
@@ -644,7 +707,7 @@ static void how_far_it_is_known(void **state) {
         assert_false(source_api_known_daemonset(NULL, "kube-system", "a").followed);
         assert_string_equal(source_api_known_bound(NULL, "kube-system").problem, "");
         assert_false(source_api_known_daemonset(&s, "kube-system", "a").followed);
-        assert_int_equal(source_api_follow(&s, refs, 2), 0);
+        assert_int_equal(source_api_follow(&s, refs, ARRAY_SIZE(refs)), 0);
         assert_false(source_api_known_daemonset(&s, "kube-system", "b").followed);
         assert_false(source_api_known_daemonset(&s, "b", "a").followed);
         assert_false(source_api_known_bound(&s, "b").followed || source_api_known_unbound(&s, "b").followed);
@@ -695,14 +758,14 @@ static void how_far_it_is_known(void **state) {
 }
 
 static void what_is_awaited_of_whom(void **state) {
-        const ApiRef refs[] = { daemonset_a, kube_system_pods };
+        const ApiRef refs[] = { daemonset_a, kube_system_pods, kube_system_unbound };
         _cleanup_source_ SourceApi s = { 0 };
         sd_event *loop;
 
         (void)state;
         open_source(&s, false);
         assert_true(source_api_is_away(NULL));
-        assert_int_equal(source_api_follow(&s, refs, 2), 0);
+        assert_int_equal(source_api_follow(&s, refs, ARRAY_SIZE(refs)), 0);
         assert_false(source_api_is_away(&s));
         /* Nobody has knocked yet. */
         s.shut = true;
@@ -716,13 +779,29 @@ static void what_is_awaited_of_whom(void **state) {
         assert_true(source_api_is_away(&s));
         ASSERT_BOUND(s, false, false, "");
         s.loop = loop;
+        /* Without an identity nobody is asked, but the server may be there. What it did for another does not count. */
         s.has_identity = false;
-        assert_true(source_api_is_away(&s));
+        assert_false(source_api_is_away(&s));
         ASSERT_BOUND(s, false, false, "");
-        s.has_identity = s.left = true;
+        s.shut = true;
+        assert_false(source_api_is_away(&s));
+        ASSERT_BOUND(s, false, false, "");
+        s.left = true;
+        assert_true(source_api_is_away(&s));
+        s.shut = false;
+        assert_true(source_api_is_away(&s));
+        s.has_identity = true;
         assert_true(source_api_is_away(&s));
         ASSERT_BOUND(s, false, false, "");
         s.left = false;
+        assert_false(source_api_is_away(&s));
+        /* No server is named. */
+        s.kubeconfig = NULL;
+        assert_true(source_api_is_away(&s));
+        s.has_identity = false;
+        assert_true(source_api_is_away(&s));
+        s.has_identity = true;
+        s.kubeconfig = (char *)"k";
         /* The first knock that fails is told, whatever was said before. */
         s.shut = true;
         (void)err_set(&s.server_problem, -EIO, "no answer");
@@ -746,9 +825,9 @@ static void what_is_awaited_of_whom(void **state) {
 }
 
 static int follow_and_look(void *user) {
-        const ApiRef refs[] = {
-                kube_system_pods, daemonset_a, { API_PRIORITYCLASS, "", "high" }, { API_PODS, "b", "" }
-        };
+        const ApiRef refs[] = { kube_system_pods,      kube_system_unbound,
+                                daemonset_a,           { API_PRIORITYCLASS, "", "high" },
+                                { API_PODS, "b", "" }, { API_UNBOUND, "b", "" } };
         _cleanup_source_ SourceApi s = { 0 };
         int r = source_open(&s, user != NULL);
 
@@ -791,6 +870,7 @@ int main(void) {
                 cmocka_unit_test(daemonsets_that_did_not_opt_in_stand_apart),
                 cmocka_unit_test(one_annotation_is_kept),
                 cmocka_unit_test(pods_of_daemonsets_that_are_here),
+                cmocka_unit_test(bound_and_unbound_are_asked_for_apart),
                 cmocka_unit_test(the_kubelet_sees_what_is_bound),
                 cmocka_unit_test(how_far_it_is_known),
                 cmocka_unit_test(what_is_awaited_of_whom),
