@@ -232,9 +232,6 @@ static int plan_and_apply(Daemon *d, int64_t now, Err *err) {
         if (r == -ESTALE)
                 return r;
         observer_log_steps(&d->observer, &d->r.plan, daemon_node_name(d));
-        /* Of what is handed over less has to be followed: there is no hurry. */
-        for (size_t i = 0; i < d->r.plan.n_steps; i++)
-                d->combine |= d->r.plan.steps[i].verb == STEP_HAND_OVER && !d->r.plan.steps[i].failure;
         if (ledger_learn(&d->ledger, &d->r.plan, now) < 0)
                 return err_oom(err);
         return r;
