@@ -703,8 +703,7 @@ class Many(FaultHost):
         self.server.apply(fenced("many", **using(*names)))
         self.wait_file("many")
         self.server.wait_for(lambda: len(self.server.watches()) == 64, what="64 watches")
-        polled = [r for r in self.api()["resources"] if r.get("polled")]
-        self.assertEqual(len(polled), 10)
+        self.wait_for(lambda: sum(bool(r.get("polled")) for r in self.api()["resources"]) == 10, "10 to be polled")
         volumes = {v["name"]: pathlib.Path(v["hostPath"]["path"]) for v in self.pod("many")["spec"]["volumes"]}
         self.before = self.inodes()
         for name in names:
