@@ -113,6 +113,9 @@ typedef struct PlanHandover {
         Witness witness;       /* of that pod; a fact only */
 } PlanHandover;
 
+/* Of two PlanHandover, by namespace and name: the order of every set of them. */
+int plan_compare_handovers(const void *a, const void *b);
+
 /* What a running agent remembers of one manifest file from pass to pass (core/ledger); nothing for a single pass. */
 typedef struct PlanMemory {
         const char *file;

@@ -7,7 +7,7 @@
 
 #define CONTROLLER "the DaemonSet controller"
 
-static int compare(const void *a, const void *b) {
+int plan_compare_handovers(const void *a, const void *b) {
         const PlanHandover *x = a, *y = b;
         int c = strcmp(x->namespace, y->namespace);
 
@@ -17,7 +17,7 @@ static int compare(const void *a, const void *b) {
 static const PlanHandover *find_record(const PlanFacts *f, const PlanItem *it) {
         const PlanHandover key = { .namespace = it->namespace, .name = it->name };
 
-        return f->n_handovers ? bsearch(&key, f->handovers, f->n_handovers, sizeof(key), compare) : NULL;
+        return f->n_handovers ? bsearch(&key, f->handovers, f->n_handovers, sizeof(key), plan_compare_handovers) : NULL;
 }
 
 static bool is_of_this_boot(const PlanFacts *f, const PlanHandover *h) {
@@ -348,6 +348,6 @@ int planner_remember(Planner *p) {
                 if (may_be_wanted(f, &f->handovers[i]))
                         r = remember_unread(p, &f->handovers[i]);
         if (plan->n_handovers > 1)
-                qsort(plan->handovers, plan->n_handovers, sizeof(*plan->handovers), compare);
+                qsort(plan->handovers, plan->n_handovers, sizeof(*plan->handovers), plan_compare_handovers);
         return r;
 }

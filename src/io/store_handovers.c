@@ -36,13 +36,6 @@ static int handover_copy(const PlanHandover *from, PlanHandover *ret) {
         return 0;
 }
 
-static int compare(const void *a, const void *b) {
-        const PlanHandover *x = a, *y = b;
-        int r = strcmp(x->namespace, y->namespace);
-
-        return r ? r : strcmp(x->name, y->name);
-}
-
 int handovers_copy(const PlanHandover *from, size_t n, PlanHandover **ret) {
         PlanHandover *made;
 
@@ -57,7 +50,7 @@ int handovers_copy(const PlanHandover *from, size_t n, PlanHandover **ret) {
                         handovers_free(made, i);
                         return -ENOMEM;
                 }
-        qsort(made, n, sizeof(*made), compare);
+        qsort(made, n, sizeof(*made), plan_compare_handovers);
         *ret = made;
         return 0;
 }
@@ -65,8 +58,8 @@ int handovers_copy(const PlanHandover *from, size_t n, PlanHandover **ret) {
 /* ---- replacing the set ---- */
 
 static bool is_same(const PlanHandover *a, const PlanHandover *b) {
-        return compare(a, b) == 0 && streq(a->pod, str_or_empty(b->pod)) && streq(a->uid, str_or_empty(b->uid)) &&
-               streq(a->boot, str_or_empty(b->boot)) && a->stopped == b->stopped;
+        return plan_compare_handovers(a, b) == 0 && streq(a->pod, str_or_empty(b->pod)) &&
+               streq(a->uid, str_or_empty(b->uid)) && streq(a->boot, str_or_empty(b->boot)) && a->stopped == b->stopped;
 }
 
 static bool is_known(const Index *index, const Plan *plan) {
@@ -152,7 +145,7 @@ int handovers_parse(const cJSON *json, Index *index) {
                 return r;
         index->n_handovers = n;
         for (size_t i = 1; i < n; i++)
-                if (compare(&index->handovers[i - 1], &index->handovers[i]) == 0)
+                if (plan_compare_handovers(&index->handovers[i - 1], &index->handovers[i]) == 0)
                         return -EBADMSG;
         return 0;
 }
