@@ -122,10 +122,9 @@ static const Object *theirs_of(const TheirsFacts *f, const WantedItem *item) {
         return f->snapshot ? find_named(&f->snapshot->theirs, item->object) : NULL;
 }
 
-static int look_at_daemonset(const TheirsFacts *f, WantedItem *item, Wanted *before, size_t at) {
+static int look_at_daemonset(const TheirsFacts *f, const Object *theirs, WantedItem *item, Wanted *before, size_t at) {
         bool opted_in = item->from_api && !item->former;
         ApiKnown known = source_api_known_daemonset(f->source, item->object->namespace, item->object->name);
-        const Object *theirs = theirs_of(f, item);
         PlanTheirs *t = &item->theirs;
         int r = 0;
 
@@ -145,12 +144,13 @@ static int look_at_daemonset(const TheirsFacts *f, WantedItem *item, Wanted *bef
 int theirs_make(const TheirsFacts *facts, Wanted *wanted, Wanted *before) {
         for (size_t i = 0; i < wanted->n; i++) {
                 WantedItem *item = &wanted->items[i];
+                const Object *theirs = theirs_of(facts, item);
                 PlanTheirs *t = &item->theirs;
 
                 *t = (PlanTheirs){ .pod_name = "", .pod_uid = "", .mode = wanted_own(item)->handoff };
-                if (look_at_daemonset(facts, item, before, i) < 0 || note_blind(facts, item) < 0)
+                if (look_at_daemonset(facts, theirs, item, before, i) < 0 || note_blind(facts, item) < 0)
                         return -ENOMEM;
-                look_at_pods(facts, item->object, theirs_of(facts, item), t);
+                look_at_pods(facts, item->object, theirs, t);
                 t->unfit = str_or_empty(item->unfit);
                 t->difference = str_or_empty(item->difference);
                 t->blind = str_or_empty(item->blind);
