@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host with a running agent, and ways to wait for what it does."""
-import ctypes, ctypes.util, json, os, select, signal, struct, subprocess, time
+import contextlib, ctypes, ctypes.util, fcntl, json, os, pathlib, select, signal, subprocess, time
 
 from host import DAEMONLET, Host
 
-DEADLINE = float(os.environ.get("DEADLINE", "10"))
+DEADLINE = float(os.environ.get("DEADLINE", "60"))  # nothing here takes that long unless it is broken
 LIBC = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
 IN_ALL = 0x1 << 1 | 0x4 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800  # modify ... move self
 
@@ -62,12 +62,22 @@ class AgentHost(Host):
         return status
 
     def stop_for_good(self):
-        if self.child and self.wrapper and self.child.poll() is None:
+        if not self.child:
+            return
+        if self.wrapper and self.child.poll() is None:
             os.killpg(self.child.pid, signal.SIGKILL)
-        if self.child:
-            self.child.kill()
-            self.child.wait()
-            self.child = None
+        self.child.kill()
+        self.child.wait()
+        self.child = None
+        if self.wrapper:
+            self.wait_unlocked()
+
+    def wait_unlocked(self):
+        """Who was traced ends a moment later than who traced it, and has the lock until then."""
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(self.manifests, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            os.close(lock)
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
@@ -97,18 +107,25 @@ class AgentHost(Host):
     # ---- waiting ----
 
     def wait_for(self, predicate, what, deadline=None):
-        """Until the predicate holds, looking again whenever something happened; its value."""
-        end = time.monotonic() + (deadline or DEADLINE)
+        """Until the predicate holds, looking again whenever something happened; its value. A file or a row that the
+        predicate misses may come: it does not hold yet."""
+        end = time.monotonic() + max(deadline or 0, DEADLINE)
         watch = Watch(self.manifests, self.run_dir, self.state / "quarantine")
         try:
             while True:
-                got = predicate()
+                ended, late = self.child and self.child.poll() is not None, time.monotonic() > end
+                got, missed = None, ""
+                try:
+                    got = predicate()
+                except (FileNotFoundError, TypeError) as e:
+                    missed = repr(e)
                 if got:
                     return got
-                if self.child and self.child.poll() is not None:
+                if ended:
                     self.fail(f"the agent ended with {self.child.returncode}: {self.log()[-2000:]}")
-                if time.monotonic() > end:
-                    self.fail(f"waited in vain for {what}; {self.files()} {self.status()}\n{self.log()[-3000:]}")
+                if late:
+                    self.fail(f"waited in vain for {what}; {missed} {os.listdir(self.manifests) if self.manifests.exists() else None} "
+                              f"{self.status()}\n{self.log()[-3000:]}")
                 watch.wait(0.02)
         finally:
             watch.close()
@@ -130,19 +147,36 @@ class AgentHost(Host):
 
     def wait_files(self, *names):
         want = sorted(self.path(n).name for n in names)
-        self.wait_for(lambda: self.files() == want, f"exactly {want}")
+        self.wait_for(lambda: super(AgentHost, self).files() == want, f"exactly {want}")
 
     def wait_reason(self, name, *reasons):
         return self.wait_for(lambda: (self.row(name) or {}).get("reason") in reasons and self.row(name),
                              f"{name} to be {reasons}")
 
-    def settle(self):
-        """A drift and its repair: whatever was announced before it has been looked at when it is done."""
-        path = next(p for p in sorted(self.manifests.iterdir()) if p.name.startswith("daemonlet_"))
-        want, before = path.read_bytes(), self.counter("repairs")
-        path.unlink()
-        self.wait_for(lambda: path.exists() and path.read_bytes() == want, f"{path.name} to be repaired")
-        self.wait_for(lambda: self.counter("repairs") > before, "the repair to be counted")
+    # ---- what stands in the manifest directory ----
+    # The agent may be writing just now: what it has not named yet is no manifest, and a name that was listed may be gone.
+
+    def files(self):
+        return [f for f in super().files() if f != ".daemonlet-new"]
+
+    def each_file(self, look):
+        """look(path) of every file, by name."""
+        found = {}
+        for name in self.files():
+            with contextlib.suppress(FileNotFoundError):
+                found[name] = look(self.manifests / name)
+        return found
+
+    def bytes(self):
+        return self.each_file(pathlib.Path.read_bytes)
 
     def inodes(self):
-        return {p.name: (p.lstat().st_ino, p.lstat().st_mtime_ns) for p in self.manifests.iterdir()}
+        return self.each_file(lambda p: (p.lstat().st_ino, p.lstat().st_mtime_ns))
+
+    def settle(self):
+        """A drift and its repair: whatever was announced before it has been looked at when it is done."""
+        path = self.manifests / next(name for name in self.files() if name.startswith("daemonlet_"))
+        want, before = path.read_bytes(), self.counter("repairs")
+        path.unlink()
+        self.wait_for(lambda: path.read_bytes() == want, f"{path.name} to be repaired")
+        self.wait_for(lambda: self.counter("repairs") > before, "the repair to be counted")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host whose agent follows an API server of the tests' own."""
-import os, pathlib, time
+import time
 
 from agent import AgentHost
 from apiserver import ApiServer

@@ -664,7 +664,7 @@ class ApiServer:
         with self.changed:
             self.requests.append(request)
             self.changed.notify_all()
-        fault = self._take_fault(request)
+            fault = self._take_fault(request)
         try:
             self._answer_request(connection, request, identity, outside, fault)
         finally:
@@ -1524,7 +1524,7 @@ class ApiServer:
         with self.lock:
             self.requests.clear()
 
-    def wait_for(self, predicate, timeout=20, what="what the test waits for"):
+    def wait_for(self, predicate, timeout=60, what="what the test waits for"):
         """Waits for the server to have seen something; returns what predicate returned."""
         with self.changed:
             result = self.changed.wait_for(predicate, timeout)
@@ -1533,6 +1533,6 @@ class ApiServer:
                                      "\n".join(map(repr, self.requests[-30:])))
             return result
 
-    def wait_watch(self, pattern="", timeout=20):
+    def wait_watch(self, pattern="", timeout=60):
         """Waits for a running watch; returns it."""
         return self.wait_for(lambda: self.watches(pattern), timeout, f"a watch of {pattern}")[0]

@@ -3,7 +3,7 @@
 import json, os, pathlib, shutil, subprocess, sys
 import host
 
-SECONDS = 85
+SECONDS = 600
 LIBRARY = "usr/lib/daemonlet-test"
 TEST_UNIT = """[Unit]
 Description=Steps of the test

@@ -58,11 +58,11 @@ class Host(unittest.TestCase):
                 "daemonsets": {"dir": self.sources}, "agent": {"state_dir": self.state, "runtime_dir": self.dir / "run"}}
         for section, keys in sections.items():
             text.setdefault(section, {}).update(keys)
-        self.conf.write_text("".join(f"[{s}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items() if v is not None)
-                                     for s, keys in text.items()))
+        put(self.conf, "".join(f"[{s}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items() if v is not None)
+                               for s, keys in text.items()))
 
     def set_node(self, node):
-        self.node.write_text(json.dumps(node))
+        put(self.node, json.dumps(node))
 
     def label(self, **labels):
         node = json.loads(json.dumps(NODE))
@@ -73,9 +73,7 @@ class Host(unittest.TestCase):
         """Writes a file of daemonsets.d as an editor would: new file, renamed over."""
         text = objects[0] if len(objects) == 1 and isinstance(objects[0], str) else \
             "\n---\n".join(json.dumps(o) if len(objects) == 1 else yaml_of(o) for o in objects)
-        tmp = self.sources / (".tmp-" + name)
-        tmp.write_text(text)
-        tmp.rename(self.sources / name)
+        put(self.sources / name, text)
 
     def run_(self, *args, node=True, config=True, env=None, **kw):
         command = [str(DAEMONLET)] + (["--config", str(self.conf)] if config else []) + \
@@ -107,6 +105,13 @@ class Host(unittest.TestCase):
                 st = p.lstat()
                 seen[str(p)] = (st.st_ino, st.st_mode, st.st_mtime_ns, st.st_ctime_ns, st.st_size)
         return seen
+
+
+def put(path, text):
+    """As an editor writes: whoever reads it meanwhile reads the whole of what it was, or of what it is."""
+    tmp = path.with_name(".tmp-" + path.name)
+    tmp.write_text(text)
+    tmp.rename(path)
 
 
 def yaml_of(o):

@@ -3,7 +3,7 @@
 import os, shutil, time
 
 from agent import AgentHost
-from host import daemonset
+from host import daemonset, put
 
 HERTZ = os.sysconf("SC_CLK_TCK")
 
@@ -32,14 +32,14 @@ class Pods(AgentHost):
         """The process that is called kubelet, started at that time (None: with the boot); pid 0: none. booted: when the
         kernel says that it was."""
         proc = self.dir / "proc"
-        for p in proc.iterdir():
-            if p.is_dir():
-                shutil.rmtree(p)
         random = proc / "sys" / "kernel" / "random"
-        random.mkdir(parents=True)
-        (random / "boot_id").write_text(boot + "\n")
+        for p in proc.iterdir():
+            if p.name.isdigit():
+                shutil.rmtree(p.rename(proc / ".old"))
+        random.mkdir(parents=True, exist_ok=True)
+        put(random / "boot_id", boot + "\n")
         origin = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-        (proc / "stat").write_text(f"cpu 0\nbtime {int(origin if booted is None else booted)}\n")
+        put(proc / "stat", f"cpu 0\nbtime {int(origin if booted is None else booted)}\n")
         if not pid:
             return
         ticks = 1 if started is None else int((started - origin) * HERTZ)

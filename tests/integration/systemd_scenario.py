@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The installed unit. Runs as root in a container of test_systemd.py, under a real systemd: each step that passes or
 fails is a line of /results/steps. The steps build on one another."""
-import json, os, pathlib, pwd, shutil, signal, stat, subprocess, sys, time, traceback
+import contextlib, json, os, pathlib, pwd, shutil, signal, stat, subprocess, sys, time, traceback
 
 UNIT, DAEMONLET, CONF = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]) / "daemonlet"
 KUBERNETES = pathlib.Path("/etc/kubernetes")
 MANIFESTS = KUBERNETES / "static"
-SECONDS = 15  # nothing here takes that long unless it is broken
-END = time.monotonic() + 50  # a step may begin until then
+SECONDS = 60  # nothing here takes that long unless it is broken
+END = time.monotonic() + 400  # a step may begin until then
 
 
 def run(*command, status=0):
@@ -27,8 +27,9 @@ def main_pid():
 def until(condition, what=""):
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
-        if condition():
-            return
+        with contextlib.suppress(FileNotFoundError):  # a file that may come
+            if condition():
+                return
         time.sleep(0.02)
     raise AssertionError(f"not within {SECONDS} s: {what or condition.__doc__}\n"
                          + run("systemctl", "status", "daemonlet", status=None))
@@ -236,13 +237,17 @@ def crash_is_restarted_and_touches_nothing():
 
 
 def hanging_is_ended_by_the_watchdog():
-    write("/run/systemd/system/daemonlet.service.d/watchdog.conf", "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n")
+    drop_in = "/run/systemd/system/daemonlet.service.d/watchdog.conf"
+    write(drop_in, "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n")
     run("systemctl", "daemon-reload")
     run("systemctl", "restart", "daemonlet")
     before = main_pid()
     os.kill(before, signal.SIGSTOP)
     until(lambda: is_running() and main_pid() not in (0, before), "a new process runs")
-    assert "Watchdog timeout" in run("journalctl", "-b", "_PID=1", "-u", "daemonlet")
+    until(lambda: "Watchdog timeout" in run("journalctl", "-b", "_PID=1", "-u", "daemonlet"), "it is told")
+    # Two seconds are little on a busy machine, and no matter of the steps below.
+    write(drop_in, "[Service]\nRestartSec=100ms\n")
+    run("systemctl", "daemon-reload")
 
 
 def a_stray_sigterm_does_not_end_it():

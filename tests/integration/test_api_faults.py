@@ -8,6 +8,7 @@ from apiserver import ApiServer
 from host import daemonset, main
 
 DS = r"daemonsets\?labelSelector"
+PATIENCE = 90  # seconds; whoever is not hurried may pause for up to 60
 LIST = r"daemonsets\?labelSelector(?!.*watch=1(?!.*sendInitialEvents))"  # of either way
 
 
@@ -51,6 +52,8 @@ class FaultHost(ApiHost):
         for name in ("a", "b", "local", *names):
             self.wait_file(name)
         self.wait_live()
+        # What is done to watches from now on is done to running ones.
+        self.wait_for(lambda: len(self.server.watches()) >= len(self.api()["resources"]), "all to be watched", 30)
         self.assertEqual(self.verdict().returncode, 0)
         self.before = self.inodes()
 
@@ -64,8 +67,15 @@ class FaultHost(ApiHost):
         return json.dumps(self.api(), ensure_ascii=False)
 
     def wait_said(self, *words, hurry=True):
-        wait = self.hurried if hurry else self.wait_for
-        return wait(lambda: all(w in self.said() for w in words), f"status to say {words}")
+        wait, deadline = (self.hurried, None) if hurry else (self.wait_for, PATIENCE)
+        return wait(lambda: all(w in self.said() for w in words), f"status to say {words}", deadline)
+
+    def stale(self):
+        """If DaemonSets are Stale, what one report says of the server, of them and of Nodes: the next one may say it of
+        another."""
+        api = self.api()
+        daemonsets, nodes = (next(r for r in api["resources"] if part in r["resource"]) for part in ("daemonsets", "nodes"))
+        return daemonsets["state"] == "Stale" and (api, daemonsets, nodes)
 
     def image(self, name):
         try:
@@ -75,8 +85,11 @@ class FaultHost(ApiHost):
 
     def wait_well(self, hurry=True):
         """Until all is live, and nobody has anything to mend."""
-        wait = self.hurried if hurry else self.wait_for
-        wait(lambda: all(r["state"] == "Live" for r in self.api()["resources"]) and not self.api()["problem"], "all to be well")
+        wait, deadline = (self.hurried, None) if hurry else (self.wait_for, PATIENCE)
+        def well():
+            api = self.api()
+            return all(r["state"] == "Live" for r in api["resources"]) and not api["problem"]
+        wait(well, "all to be well", deadline)
         seen = self.verdict()
         self.assertEqual(seen.returncode, 0, seen.stderr)
 
@@ -100,8 +113,7 @@ class FaultHost(ApiHost):
 
     def end_watches(self, pattern=DS):
         """They are listed anew."""
-        self.hurried(lambda: self.server.watches(pattern), f"a watch of {pattern}")
-        self.server.expire_watches(pattern)
+        self.hurried(lambda: self.server.expire_watches(pattern), f"a watch of {pattern}")
 
     def unchanged(self):
         """A whole pass later all is as it was."""
@@ -118,7 +130,7 @@ class FaultHost(ApiHost):
         self.serial += 1
         image = f"registry.example.com/a:{self.serial + 1000}"
         self.server.apply(fenced("a", image=image))
-        wait = self.hurried if hurry else self.wait_for
+        wait, deadline = (self.hurried, deadline) if hurry else (self.wait_for, deadline or PATIENCE)
         wait(lambda: self.image("a") == image, "a change on the server to arrive", deadline)
         wait(lambda: self.resource("daemonsets").get("state") == "Live", "DaemonSets to be live", deadline)
         now, a = self.inodes(), self.path("a").name
@@ -164,9 +176,9 @@ class Answers(FaultHost):
                 self.end_watches()
                 self.wait_said(*words) if words else None
                 self.hurried(lambda: fault.used > 1, "the fault to be met twice")
-                self.hurried(lambda: self.resource("daemonsets")["state"] == "Stale", "it to be told")
-                self.assertNotEqual(self.resource("daemonsets").get("problem", "") + self.api()["problem"], "")
-                self.assertEqual(self.resource("nodes").get("problem", ""), "")
+                server, daemonsets, nodes = self.hurried(self.stale, "it to be told")
+                self.assertNotEqual(daemonsets.get("problem", "") + server["problem"], "")
+                self.assertEqual(nodes.get("problem", ""), "")
                 self.unchanged()
                 self.server.clear_faults()
                 self.follows_again()
@@ -206,7 +218,7 @@ class Watches(FaultHost):
                 ("too old", "status", {"code": 410})):
             with self.subTest(fault=name):
                 fault = self.server.fault(watch, kind, times=2, **arguments)
-                self.server.drop_watches(DS, "end")
+                self.hurried(lambda: self.server.drop_watches(DS, "end") or fault.used, "a watch to end")
                 self.hurried(lambda: fault.used > 0, f"the fault {name} to be met")
                 self.follows_again()
                 self.server.remove_fault(fault)
@@ -227,7 +239,7 @@ class Watches(FaultHost):
         self.server.clear_faults()
         self.server.fault(None, "torn", times=None, pieces=40, delay=0.001)
         self.server.drop_connections()
-        self.follows_again()
+        self.follows_again(deadline=PATIENCE)
         self.unchanged()
 
     def test_silence(self):
@@ -288,7 +300,7 @@ class Away(FaultHost):
         self.assertIn("counts", seen.stderr)
         self.unchanged()
         self.server.start()
-        self.follows_again(hurry=False, deadline=20)
+        self.follows_again(hurry=False)
 
     def test_retry_after(self):
         """It is obeyed, by each resource for itself, and what the server answers in the end counts."""
@@ -298,7 +310,7 @@ class Away(FaultHost):
                 for p, c in ((LIST, 503), (r"nodes\?", 429))}
         self.server.expire_watches()
         self.server.wait_for(lambda: all(f.used for f in busy.values()))
-        self.follows_again(hurry=False, deadline=20)
+        self.follows_again(hurry=False)
         self.wait_live()
         for pattern, code in ((DS, 503), (r"nodes\?", 429)):
             asked = self.server.find(pattern)
@@ -483,19 +495,23 @@ class Identity(FaultHost):
         # In time: nobody notices.
         self.server.add_token("second")
         self.write_private(tokens, "second\n")
-        del self.server.tokens["first"]
+        self.take_back("first")
         self.server.drop_watches()
         self.follows_again(hurry=False)
         # Too late.
-        del self.server.tokens["second"]
+        self.take_back("second")
         self.server.drop_watches()
         self.wait_said("does not accept this identity", hurry=False)
-        self.wait_for(lambda: self.verdict().returncode == 1, "a bad verdict")
+        self.wait_for(lambda: self.verdict().returncode == 1, "a bad verdict", PATIENCE)
         self.unchanged()
         self.server.add_token("third")
         self.write_private(tokens, "third\n")
         self.follows_again()
         self.wait_well()
+
+    def take_back(self, token):
+        with self.server.lock:
+            del self.server.tokens[token]
 
     @staticmethod
     def write_private(path, text):
@@ -526,7 +542,7 @@ class Identity(FaultHost):
         revoked.add("one")
         self.server.clear_requests()
         self.server.drop_connections("cut")
-        self.follows_again(hurry=False, deadline=20)
+        self.follows_again(hurry=False)
         self.assertEqual(self.server.wait_watch(DS).request.user, "two")
         self.wait_well(hurry=False)
         self.unchanged()
@@ -631,7 +647,7 @@ class Evidence(FaultHost):
         self.stand()
         asked = self.server.count(f"nodes/{NODE}")
         self.server.fault(r"nodes\?", "empty_list", times=None)
-        self.server.expire_watches(r"nodes\?")
+        self.end_watches(r"nodes\?")
         self.hurried(lambda: self.server.count(f"nodes/{NODE}", 200) > asked, "the Node to be asked for by its name")
         self.unchanged()
         self.server.clear_faults()
@@ -655,7 +671,8 @@ class Evidence(FaultHost):
         self.source("shadow.yaml", daemonset("shadow", image="local:1"))
         self.server.apply(fenced("shadow", image="server:1"))
         self.stand()
-        self.assertEqual(self.image("shadow"), "server:1")
+        self.wait_for(lambda: self.image("shadow") == "server:1", "the server's copy")
+        self.before = self.inodes()
         self.stop()
         self.server.stop()
         self.start()
@@ -701,20 +718,21 @@ class Many(FaultHost):
             self.server.apply(configmap(name, key="one"))
         self.stand()
         self.server.apply(fenced("many", **using(*names)))
-        self.wait_file("many")
-        self.server.wait_for(lambda: len(self.server.watches()) == 64, what="64 watches")
-        self.wait_for(lambda: sum(bool(r.get("polled")) for r in self.api()["resources"]) == 10, "10 to be polled")
+        # It takes hundreds of fsync.
+        self.wait_for(lambda: self.path("many").exists(), "many", PATIENCE)
+        self.server.wait_for(lambda: len(self.server.watches()) == 64, PATIENCE, "64 watches")
+        self.wait_for(lambda: sum(bool(r.get("polled")) for r in self.api()["resources"]) == 10, "10 to be polled", PATIENCE)
         volumes = {v["name"]: pathlib.Path(v["hostPath"]["path"]) for v in self.pod("many")["spec"]["volumes"]}
         self.before = self.inodes()
         for name in names:
             self.server.apply(configmap(name, key="two"))
-        self.hurried(lambda: all((volumes[n] / "key").read_text() == "two" for n in names), "all the new contents")
+        self.hurried(lambda: all((volumes[n] / "key").read_text() == "two" for n in names), "all the new contents", PATIENCE)
         self.assertEqual(len(self.server.watches()), 64)
         self.unchanged()
         # Those who were beyond the limit come in when others go.
         self.server.apply(fenced("many", **using(*names[60:])))
-        self.hurried(lambda: len(self.server.watches("configmaps")) == 10, "10 watches")
-        self.wait_for(lambda: not any(r.get("polled") for r in self.api()["resources"]), "nothing to be polled")
+        self.hurried(lambda: len(self.server.watches("configmaps")) == 10, "10 watches", PATIENCE)
+        self.wait_for(lambda: not any(r.get("polled") for r in self.api()["resources"]), "nothing to be polled", PATIENCE)
 
     def test_namespaces(self):
         self.set_agent(api={"namespaces": "kube-system,apps"})
@@ -843,7 +861,7 @@ class Cache(FaultHost):
         self.assertEqual(self.verdict().returncode, 1)
         self.unchanged()
         self.server.start()
-        self.wait_for(lambda: not self.api()["note"], "the cache to be written anew")
+        self.wait_for(lambda: not self.api()["note"], "the cache to be written anew", PATIENCE)
         self.wait_well()
         self.mended()
 
@@ -875,7 +893,8 @@ class Cache(FaultHost):
         self.source("shadow.yaml", daemonset("shadow", image="local:1"))
         self.server.apply(fenced("shadow", image="server:1"))
         self.stand()
-        self.assertEqual(self.image("shadow"), "server:1")
+        self.wait_for(lambda: self.image("shadow") == "server:1", "the server's copy")
+        self.before = self.inodes()
 
         def lose():
             for p in self.files_of("daemonsets?label"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent and its own Node: whose labels and taints count, what they take away and when, the Node that is deleted, and
 the host that leaves its cluster."""
-import shutil, signal, time
+import contextlib, shutil, signal, time
 
 from api_host import NODE, ApiHost, fenced, node
 from host import daemonset, main
@@ -13,7 +13,7 @@ ONE_NODE = f"^GET /api/v1/nodes/{NODE}( |$)"
 
 class NodeHost(ApiHost):
     """What is not to go has a settle that is longer than the test; what waits for removal_delay only goes at once."""
-    settle, removal_delay = "60s", "0"
+    settle_time, removal_delay = "60s", "0"
 
     def view(self):
         return (self.status() or {}).get("node", {}).get("source")
@@ -131,7 +131,7 @@ class View(NodeHost):
 
 
 class Settling(NodeHost):
-    settle_time = "1s"
+    settle_time = "4s"  # long enough for all that is to be seen meanwhile
 
     def test_what_a_label_makes_wanted_comes_at_once_and_what_it_does_not_goes_later(self):
         self.run_with_label()
@@ -213,7 +213,7 @@ class Unsettled(NodeHost):
 
 class Anew(NodeHost):
     """A removal by the file takes as long as settle, and begins later: what stands when it is done was not let go."""
-    settle = removal_delay = "1s"
+    settle_time = removal_delay = "4s"  # within which the server, or the agent, is stopped
 
     def test_an_absent_server_takes_nothing_away_and_a_new_node_has_its_own_time(self):
         self.run_with_label()
@@ -291,14 +291,17 @@ class DeletedAndRemoved(Deleted):
     def test_all_go_when_the_grace_is_over_and_come_back_with_the_node(self):
         self.set_agent(node={"deleted_grace": "1s"})
         self.run_with_label()
-        self.delete()
         began = time.monotonic()
+        self.delete()
         self.wait_for(lambda: not self.path("served").exists(), "the first to go")
         self.assertGreaterEqual(time.monotonic() - began, 1)
-        self.assertEqual(self.server.count(ONE_NODE, 404), 1)
+        # Once, and again only where it took a second to tell whose answer it is.
+        asked = self.server.count(ONE_NODE, 404)
+        self.assertLessEqual(asked, 2)
         self.wait_files()
         for name in "calm", "local", "served":
             self.assertEqual(self.wait_reason(name, "NodeDeleted")["state"], "NotHere")
+        self.assertEqual(self.server.count(ONE_NODE, 404), asked)
         self.server.apply(node(SSD))
         self.wait_files("calm", "local", "served")
         self.wait_reason("served", "Fits")
@@ -457,8 +460,12 @@ class Reset(Member):
         self.wait_live()
 
     def cached_secrets(self):
-        """Files of the cache in which the Secret is."""
-        return [p for p in (self.state / "api").rglob("*") if p.is_file() and b"aHVudGVyMg==" in p.read_bytes()]
+        """Files of the cache in which the Secret is; the agent may be writing one just now."""
+        found = []
+        for p in (self.state / "api").rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                found += [p] if p.is_file() and b"aHVudGVyMg==" in p.read_bytes() else []
+        return found
 
     def vanish(self):
         aside = self.dir / "aside"
@@ -470,8 +477,8 @@ class Reset(Member):
         aside = self.vanish()
         self.wait_for(lambda: self.api()["left"], "it to be told")
         self.wait_files("calm")
-        self.assertEqual(self.view(), "local")
-        self.assertEqual([p.name for p in (self.state / "api").rglob("*")], [])
+        self.wait_view("local")
+        self.wait_for(lambda: not list((self.state / "api").rglob("*")), "the cache to be empty")
         self.server.clear_requests()
         self.outlast_a_removal()
         self.assertEqual(self.server.requests, [])
@@ -523,6 +530,7 @@ class Heartbeat(Member):
         self.server.set_labels("Node", "", NODE, {"rack": "r1"})  # and this is behind it in the stream
         self.wait_file("rack")
         self.outlast_a_removal()
+        self.wait_for(lambda: not self.row("yardstick"), "it to be told")
         before, passes = self.inodes(), self.counter("passes")
         for i in range(8):
             self.server.patch_node_heartbeat(NODE, time.time() + 1 + i)

@@ -92,6 +92,8 @@ class Theirs(Asked):
         self.start()
         self.wait_live()
         self.source("local.json", with_port("local", handoff="exists"))
+        self.source("later.json", daemonset("later"))
+        self.wait_file("later")
         self.wait_asked(*KUBELET)
         self.wait_live()
         self.assertNotIn("Pending", self.paths_asked())
@@ -154,6 +156,8 @@ class Theirs(Asked):
         self.start()
         self.wait_files("local")
         self.wait_for(lambda: "add to its Role" in self.resource(OWN[2]).get("problem", ""), "the right to be named")
+        # What was asked for in a way that this server does not know is asked for in another one first.
+        self.wait_for(lambda: all(self.resource(r).get("state") == "Live" for r in (OWN[0], OWN[1], OWN[3])), "the rest")
         p = self.run_("status", node=False)
         self.assertEqual(p.returncode, 0, p.stderr)
         self.assertIn("add to its Role", p.stderr)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The command line as a contract: exit statuses, messages, output formats."""
-import json, os, subprocess
+import json, subprocess
 
 from host import DAEMONLET, SHARED, SRC, Host, daemonset, main
 

@@ -13,7 +13,7 @@ import uuid
 import container, host
 from host import Host, daemonset
 
-SECONDS = 15  # nothing here takes that long unless it is broken
+SECONDS = 60  # nothing here takes that long unless it is broken
 IMAGE = "registry.example.com/busybox:1"
 APPLETS = "cat", "env", "ls", "mkdir", "printf", "readlink", "rm", "sh", "sleep", "tar", "touch", "true"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

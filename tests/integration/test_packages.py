@@ -18,7 +18,7 @@ UNIT = re.compile(r"(/usr)?/lib/systemd/system/daemonlet\.service")
 
 
 def run(*command, **kw):
-    p = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=120, **kw)
+    p = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=600, **kw)
     if p.returncode:
         raise AssertionError(f"{command}: {p.returncode}\n{p.stdout}{p.stderr}")
     return p.stdout

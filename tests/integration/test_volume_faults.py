@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ConfigMaps and Secrets that pods use: who may read them, and what happens when they cannot be written, or when the
 writer is killed."""
-import base64, json, os, pathlib, shutil, stat, subprocess, unittest
+import base64, json, os, pathlib, shutil, signal, stat, subprocess, unittest
 
 import host
 import test_faults
@@ -115,7 +115,8 @@ class Secrecy(Volumes, AgentHost):
         mounted.parent.chmod(0o777)
         self.source("keys.json", secret("keys", {"k": "other"}))
         self.wait_texts("one", {"k": "other"}, "secret")
-        self.assertEqual([p.stat().st_mode & 0o777 for p in (self.volumes, mounted.parent)], [0o700, 0o700])
+        self.wait_for(lambda: [p.stat().st_mode & 0o777 for p in (self.volumes, mounted.parent)] == [0o700, 0o700],
+                      "their modes to be put right")
 
     def test_commands_that_only_look_make_nothing(self):
         self.sources_of()
@@ -162,10 +163,11 @@ class Failures(Volumes, AgentHost):
         self.path("two").unlink()
         self.wait_file("two")
         mend()
-        self.wait_for(lambda: self.path("one").read_bytes() != manifest, "the agent to try again")
+        # After a pause, which was the longer the longer it took to look at all that.
+        self.wait_for(lambda: self.path("one").read_bytes() != manifest, "the agent to try again", 40)
         self.assertEqual(self.texts("one"), data)
         self.wait_reason("one", "Fits")
-        self.wait_for(lambda: self.problem() == "", "the end of the problem")
+        self.wait_for(lambda: self.problem() == "", "the end of the problem", 40)
 
     def mount(self, options):
         self.volumes.mkdir(parents=True)
@@ -191,7 +193,7 @@ class Failures(Volumes, AgentHost):
         self.assertEqual((self.texts("one"), self.print_of("one")), ({"a": "1"}, before))
         self.remount("size=8m")
         self.wait_texts("one", data)
-        self.wait_for(lambda: self.problem() == "", "the end of the problem")
+        self.wait_for(lambda: self.problem() == "", "the end of the problem", 40)
 
     def test_directory_of_a_stranger(self):
         if not IS_ROOT:
@@ -200,13 +202,18 @@ class Failures(Volumes, AgentHost):
                            {"a": "2"})
 
     def test_a_file_in_the_place_of_the_directory(self):
+        # Between two steps the agent would make the directory.
         def break_():
+            self.child.send_signal(signal.SIGSTOP)
             self.volumes.rename(self.state / "elsewhere")
             self.volumes.write_text("")
+            self.child.send_signal(signal.SIGCONT)
 
         def mend():
+            self.child.send_signal(signal.SIGSTOP)
             self.volumes.unlink()
             (self.state / "elsewhere").rename(self.volumes)
+            self.child.send_signal(signal.SIGCONT)
 
         self.check_failure(break_, mend, {"a": "2"})
 
