@@ -64,18 +64,24 @@ static bool is_unheard(int result) {
                result == -EPROTO || result == -EIO;
 }
 
+/* A server that does not know streaming lists, say, is asked in another way at once. */
+static bool is_asked_again(const Follow *f, int64_t now) {
+        return reflector_status(f->reflector) != 0 && reflector_due(f->reflector) <= now;
+}
+
 static void on_end(void *user, int result, const char *why) {
         Follow *f = user;
         SourceApi *s = f->api;
-        int64_t confirmed = reflector_confirmed(f->reflector);
+        int64_t confirmed = reflector_confirmed(f->reflector), now = clock_boot_ms();
 
         f->call = NULL;
-        follow_end(f);
-        reflector_end(f->reflector, result, why, clock_boot_ms(), api_random());
+        reflector_end(f->reflector, result, why, now, api_random());
+        if (!is_asked_again(f, now))
+                follow_end(f);
         if (is_unheard(result))
                 api_not_heard(s, result, why);
         if (reflector_status(f->reflector) == 401)
-                s->identity_due = clock_boot_ms();
+                s->identity_due = now;
         if (reflector_streaming(f->reflector) != STREAMING_UNKNOWN)
                 s->streaming = reflector_streaming(f->reflector);
         look(f, confirmed);
