@@ -392,6 +392,8 @@ static void drop_unwanted(SourceApi *s) {
                 if (!is_basic(f) && !f->wanted) {
                         follow_free(f);
                         s->snapshot_is_old = s->untidy = true;
+                        /* Perhaps this one was the last that was not written. */
+                        s->unsaved |= s->cache_failed;
                 } else
                         s->follows[kept++] = f;
         }
