@@ -154,11 +154,12 @@ static int add_tokens(Refs *r, const PlanWanted *w, const Rendered *rendered) {
         return rendered->n_tokens > 0 ? add_ref(r, API_CONFIGMAP, w->namespace, PAYLOAD_ROOT_CA) : 0;
 }
 
-static bool is_given(const ApiFollow *f, const PlanWanted *w) {
+/* Theirs has been bound since ours went. */
+static bool is_placed(const ApiFollow *f, const PlanWanted *w) {
         for (size_t i = 0; f->boot && i < f->n_given; i++)
                 if (streq(f->given[i].boot, f->boot) && streq(f->given[i].name, w->name) &&
                     streq(f->given[i].namespace, w->namespace))
-                        return true;
+                        return !f->given[i].unplaced;
         return false;
 }
 
@@ -168,7 +169,7 @@ static bool wants_unbound(const ApiFollow *f, size_t i) {
         const WantedItem *item = &f->wanted->items[i];
         bool waits = item->rendered.n_ports > 0 || wanted_own(item)->handoff == HANDOFF_EXISTS || !item->rendered.bytes;
 
-        return waits && !(item->from_api && wanted_is_fenced(item->object)) && !is_given(f, &f->wanted->wanted[i]);
+        return waits && !(item->from_api && wanted_is_fenced(item->object)) && !is_placed(f, &f->wanted->wanted[i]);
 }
 
 static bool has_pods(const Refs *r, ApiRefKind kind, const char *namespace) {

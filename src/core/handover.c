@@ -33,9 +33,19 @@ static bool is_refused(const HandoverFacts *f) {
         return f->host_ports && pod_of(f) >= POD_BOUND && (f->runs || (f->stands && f->pod_gone && f->kubelet_ran));
 }
 
+/* Ours is away for a pod that finds no place here. */
+static bool is_unplaced(const HandoverFacts *f) {
+        return f->away && f->unplaced && pod_of(f) == POD_UNBOUND && !f->runs;
+}
+
+/* Ours came back from that very pod. */
+static bool was_in_vain(const HandoverFacts *f) {
+        return !f->away && f->unplaced && pod_of(f) == POD_UNBOUND && excludes(f);
+}
+
 /* Theirs is far enough for ours to go, or not to begin. */
 static bool may_go(const HandoverFacts *f) {
-        if (pod_of(f) == POD_NONE)
+        if (pod_of(f) == POD_NONE || (was_in_vain(f) && f->missing_for < HANDOVER_AGAIN))
                 return false;
         if (f->mode == HANDOFF_READY)
                 return is_ready(f);
@@ -73,12 +83,14 @@ static Handover come_back(const HandoverFacts *f) {
 }
 
 static bool is_given_up(const HandoverFacts *f) {
-        return f->missing_for >= (f->server_away ? HANDOVER_ALONE : HANDOVER_UNSEEN);
+        int64_t limit = is_unplaced(f) ? HANDOVER_UNPLACED : f->server_away ? HANDOVER_ALONE : HANDOVER_UNSEEN;
+
+        return f->missing_for >= limit;
 }
 
 /* Until it is not, or until it lasts too long: then the controller's next pod is refused as well. */
 static bool is_refused_again(const HandoverFacts *f) {
-        if (f->mode == HANDOFF_NEVER || f->daemonset != THEIRS_RUNS || !f->host_ports || !f->stands || f->stopped)
+        if (f->daemonset != THEIRS_RUNS || !f->host_ports || !f->stands || f->stopped)
                 return false;
         return is_refused(f) || (pod_of(f) == POD_NONE && f->missing_for > 0 && f->missing_for < HANDOVER_REFUSED);
 }
@@ -92,13 +104,26 @@ static bool is_doubted(const HandoverFacts *f) {
 bool handover_is_missing(const HandoverFacts *f) {
         if (is_doubted(f))
                 return true;
+        if (f->mode == HANDOFF_NEVER || f->daemonset == THEIRS_ABSENT || f->daemonset == THEIRS_FENCED)
+                return false;
         if (!f->away)
-                return is_refused_again(f);
-        if (f->mode == HANDOFF_NEVER || f->daemonset != THEIRS_UNKNOWN)
+                return is_refused_again(f) || was_in_vain(f);
+        if (is_unplaced(f))
+                return true;
+        if (f->daemonset == THEIRS_RUNS)
                 return false;
         if (f->server_away)
                 return f->pod_gone || f->pod_idle;
         return f->pods_known && f->pod == POD_NONE;
+}
+
+static Handover stay_away(const HandoverFacts *f) {
+        Handover back;
+
+        if (!handover_is_missing(f) || !is_given_up(f))
+                return HANDOVER_AWAY;
+        back = come_back(f);
+        return back == HANDOVER_NONE && is_unplaced(f) ? HANDOVER_WAITS : back;
 }
 
 /* The controller is in charge, or may be. */
@@ -106,7 +131,7 @@ static Handover decide_in_charge(const HandoverFacts *f) {
         if (f->stopped && f->stop_if_deleted && f->daemonset == THEIRS_UNKNOWN)
                 return HANDOVER_STOPPED;
         if (f->away || (f->stopped && f->daemonset == THEIRS_RUNS))
-                return handover_is_missing(f) && is_given_up(f) ? come_back(f) : HANDOVER_AWAY;
+                return stay_away(f);
         if (may_go(f))
                 return HANDOVER_AWAY;
         if (is_awaited(f))

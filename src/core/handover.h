@@ -18,6 +18,10 @@
  *   host, or has no process here, for HANDOVER_ALONE; where its pods may be seen but not whether it is there, when
  *   there was none for HANDOVER_UNSEEN. With host ports not before their pod has ended, since a kubelet's refusal is
  *   final; without, beside one that ends, but not beside one that is nobody's any more and runs on.
+ * - It comes back as well if the pod that it made room for is still unbound HANDOVER_UNPLACED after ours has ended: its
+ *   place is missing for a reason that the scheduler did not come to while ours had the ports. It makes room for that
+ *   pod again after HANDOVER_AGAIN, and for the controller's next one at once. A later pod that finds no place, when
+ *   one of theirs ran here meanwhile, is the controller's business.
  * - Where nothing of ours stands, it is not written before the server has answered whether theirs is there, for at most
  *   HANDOVER_PATIENCE, and only if a kubelet has run since the host booted. */
 #pragma once
@@ -31,6 +35,8 @@ enum {                                   /* milliseconds */
        HANDOVER_PATIENCE = 10 * 1000,    /* until ours is written although the server has not answered */
        HANDOVER_REFUSED = 2 * 60 * 1000, /* until ours goes although the kubelet refuses theirs again and again */
        HANDOVER_ALONE = 30 * 1000,       /* without their pod, while nobody can be asked */
+       HANDOVER_UNPLACED = 60 * 1000,    /* without their pod, since it is not bound though ours has made room for it */
+       HANDOVER_AGAIN = 60 * 60 * 1000,  /* from then until ours makes room for the same pod once more */
        HANDOVER_UNSEEN = 10 * 60 * 1000, /* without their pod, where the DaemonSet itself cannot be seen; without the
                                             DaemonSet, until what runs is stopped */
 };
@@ -72,6 +78,8 @@ typedef struct HandoverFacts {
         bool kubelet_ran;     /* since this host booted: theirs may be there */
         bool given;           /* ours was handed over (in whatever boot), and did not come back for good; */
         bool away;            /* it was so since this host booted, and did not come back at all; */
+        bool unplaced;        /* `pod` is unbound, ours went for it and it has not been bound since. If not `away`: in
+                                 vain, ours came back */
         bool stopped;         /* it was so, and then the DaemonSet was deleted: not `away` */
         bool stop_if_deleted; /* [daemonsets] on_api_deleted = stop */
         int64_t missing_for;  /* milliseconds for which handover_is_missing was true, or the answer was awaited */
@@ -89,5 +97,6 @@ typedef enum Handover {
 Handover handover_decide(const HandoverFacts *f);
 
 /* Ours is away, and what should run in its place is not there: if that lasts, ours comes back. Or ours stands, and the
- * kubelet refuses theirs because of it, or it is to stop, as the DaemonSet was deleted: if that lasts, ours goes. */
+ * kubelet refuses theirs because of it, or it made room in vain, or it is to stop, as the DaemonSet was deleted: if
+ * that lasts, ours goes. */
 bool handover_is_missing(const HandoverFacts *f);

@@ -146,7 +146,7 @@ static void learn_absence(LedgerEntry *e, const PlanRow *row, int64_t now) {
         /* As the plan had it, whatever is shown. */
         e->told_absent = row->absent_for >= 0 && (row->absent_for >= PLAN_ABSENT || e->retries > 0);
         e->gone_since = !row->gone ? -1 : e->gone_since < 0 ? now : e->gone_since;
-        e->missing_since = !row->missing ? -1 : e->missing_since < 0 ? now : e->missing_since;
+        e->missing_since = !row->missing ? -1 : e->missing_since < 0 || row->missing_anew ? now : e->missing_since;
 }
 
 static int learn_row(Ledger *l, const PlanRow *row, int64_t now) {

@@ -109,6 +109,7 @@ typedef struct PlanHandover {
         const char *namespace, *name;
         const char *pod, *uid; /* the controller's last pod here; "" where none was seen */
         const char *boot;      /* the boot in which it is away; of an earlier one, or "": it came back */
+        bool unplaced;         /* ours made room for an unbound pod, and none of theirs has been bound since */
         bool stopped;          /* then it was deleted in the API server, and so it runs nowhere */
         Witness witness;       /* of that pod; a fact only */
 } PlanHandover;
@@ -240,7 +241,8 @@ typedef struct PlanRow {
         bool ours_runs;         /* a pod of ours runs here, of what stands or of what was withdrawn; */
         bool theirs_run;        /* the DaemonSet controller's pod does, */
         const char *theirs_pod; /* which is this, or was the last one; borrowed from the facts; NULL: none is known */
-        bool missing;           /* what it was handed over to is missing, or the server's answer */
+        bool missing;           /* what it is handed over to is missing, or the server's answer, */
+        bool missing_anew;      /* and it is another wait than before */
         int64_t written_at;     /* what stands: seconds, realtime; 0: nothing stands, or not known */
 } PlanRow;
 

@@ -78,6 +78,16 @@ static bool is_away(const PlanFacts *f, const PlanItem *it) {
                (h->witness == WITNESS_RUNNING && !item_stands(it) && !item_has_last(it) && !item_still_runs(f, it));
 }
 
+/* Ours made room, and is away, or came back from this very pod. */
+static bool is_unplaced(const PlanFacts *f, const PlanItem *it) {
+        const PlanHandover *h = it->record;
+        const PlanTheirs *t = it->wanted->theirs;
+
+        if (!h || !h->unplaced || !t->pods_known || t->pod != POD_UNBOUND)
+                return false;
+        return is_away(f, it) || (!*h->boot && streq(h->uid, t->pod_uid));
+}
+
 static int decide(const PlanFacts *f, PlanItem *it) {
         const PlanTheirs *t = it->wanted->theirs;
         Witness witness = witness_of_theirs(it);
@@ -96,6 +106,7 @@ static int decide(const PlanFacts *f, PlanItem *it) {
                 .kubelet_ran = f->kubelet_ran,
                 .given = it->record != NULL,
                 .away = is_away(f, it),
+                .unplaced = is_unplaced(f, it),
                 .stopped = it->record && it->record->stopped && !is_away(f, it) &&
                            !(t->daemonset == THEIRS_RUNS && runs_ours(it)),
                 .stop_if_deleted = f->stop_if_deleted,
@@ -148,6 +159,21 @@ bool item_awaits_theirs(const PlanItem *it) {
         return it->handover == HANDOVER_AWAITED || it->handover == HANDOVER_ENDING;
 }
 
+/* Ours is away, or goes now, and none of theirs has been bound since. */
+static bool waits_for_place(const PlanFacts *f, const PlanItem *it) {
+        const PlanTheirs *t;
+
+        if (it->handover != HANDOVER_AWAY || it->pending || !f->boot)
+                return false;
+        t = it->wanted->theirs;
+        return is_away(f, it) ? it->record->unplaced && !(t->pods_known && t->pod >= POD_BOUND)
+                              : t->pods_known && t->pod == POD_UNBOUND;
+}
+
+bool item_makes_room(const PlanFacts *f, const PlanItem *it) {
+        return !is_away(f, it) && waits_for_place(f, it);
+}
+
 bool item_is_back(const PlanItem *it) {
         return it->record && it->has_step && it->verb == STEP_CREATE;
 }
@@ -186,11 +212,14 @@ static void say_pod(const PlanFacts *f, const PlanItem *it, Buf *out) {
 }
 
 /* What ours is still there for. */
-static void say_wait(const PlanItem *it, Buf *out) {
+static void say_wait(const PlanFacts *f, const PlanItem *it, Buf *out) {
         const PlanTheirs *t = it->wanted->theirs;
         bool ready = t->mode == HANDOFF_READY || (t->mode == HANDOFF_AUTO && !it->host_ports);
 
-        if (!t->pods_known)
+        if (is_unplaced(f, it))
+                buf_str(out, "; the static pod had made room for it in vain, and does so again after an hour, or for "
+                             "the controller's next pod");
+        else if (!t->pods_known)
                 buf_str(out, "; the static pod stays until that is known");
         else if (t->pod != POD_NONE)
                 buf_printf(out, "; the static pod stays until it is%s", t->pod == POD_READY ? "" : " Ready");
@@ -213,6 +242,8 @@ static const char *why_back(const PlanFacts *f, const PlanItem *it) {
                 return t->daemonset == THEIRS_UNKNOWN && !t->pods_known
                                ? "the host was restarted, and the API server has not been seen since"
                                : "the host was restarted";
+        if (is_unplaced(f, it))
+                return "its pod was not scheduled";
         return f->server_away ? "its pod is gone, and the API server cannot be asked"
                               : "its pod has not been seen for long";
 }
@@ -238,10 +269,12 @@ void item_handover_words(const PlanFacts *f, const PlanItem *it, Buf *out) {
                 break;
         case HANDOVER_WAITS:
                 say_pod(f, it, out);
-                say_wait(it, out);
+                say_wait(f, it, out);
                 break;
         case HANDOVER_AWAY:
                 say_pod(f, it, out);
+                if (waits_for_place(f, it) && it->wanted->theirs->pod == POD_UNBOUND)
+                        buf_str(out, "; if it is not scheduled the static pod comes back");
                 break;
         case HANDOVER_STOPPED:
                 if (!it->has_step)
@@ -276,6 +309,11 @@ static bool keep_record(const PlanFacts *f, const PlanItem *it, PlanHandover *re
         if (!item_will_stand(it) || item_is_away(it))
                 return true;
         ret->stopped = false;
+        ret->unplaced = it->record->unplaced && (!*it->record->boot || is_unplaced(f, it));
+        if (is_unplaced(f, it)) {
+                ret->pod = t->pod_name;
+                ret->uid = t->pod_uid;
+        }
         ret->boot = !f->boot || is_of_this_boot(f, it->record) ? "" : it->record->boot;
         return !is_back_for_good(f, t);
 }
@@ -308,6 +346,7 @@ static bool remember(const PlanFacts *f, const PlanItem *it, PlanHandover *ret) 
                        : it->record ? it->record->uid
                                     : "",
                 .boot = str_or_empty(f->boot),
+                .unplaced = waits_for_place(f, it),
                 .stopped = it->handover == HANDOVER_STOPPED,
         };
         return true;

@@ -132,6 +132,8 @@ int planner_handover(Planner *p);
 bool item_is_away(const PlanItem *it);
 /* Nothing of ours is written before something is known of theirs. */
 bool item_awaits_theirs(const PlanItem *it);
+/* With this plan ours goes, or does not begin, for a pod that is not bound yet. */
+bool item_makes_room(const PlanFacts *f, const PlanItem *it);
 /* It comes back with this plan. */
 bool item_is_back(const PlanItem *it);
 /* The controller's pod, or the last one; NULL: none is known. */

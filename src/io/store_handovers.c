@@ -25,6 +25,7 @@ static int handover_copy(const PlanHandover *from, PlanHandover *ret) {
                               .pod = strdup(str_or_empty(from->pod)),
                               .uid = strdup(str_or_empty(from->uid)),
                               .boot = strdup(str_or_empty(from->boot)),
+                              .unplaced = from->unplaced,
                               .stopped = from->stopped,
                               .witness = WITNESS_UNKNOWN };
 
@@ -59,7 +60,8 @@ int handovers_copy(const PlanHandover *from, size_t n, PlanHandover **ret) {
 
 static bool is_same(const PlanHandover *a, const PlanHandover *b) {
         return plan_compare_handovers(a, b) == 0 && streq(a->pod, str_or_empty(b->pod)) &&
-               streq(a->uid, str_or_empty(b->uid)) && streq(a->boot, str_or_empty(b->boot)) && a->stopped == b->stopped;
+               streq(a->uid, str_or_empty(b->uid)) && streq(a->boot, str_or_empty(b->boot)) &&
+               a->unplaced == b->unplaced && a->stopped == b->stopped;
 }
 
 static bool is_known(const Index *index, const Plan *plan) {
@@ -114,15 +116,17 @@ const PlanHandover *store_handovers(const Store *s, size_t *ret_n) {
 
 /* All strings stay the tree's. */
 static bool parse_handover(const cJSON *json, PlanHandover *ret) {
-        const cJSON *stopped = json_get(json, "stopped");
+        const cJSON *unplaced = json_get(json, "unplaced"), *stopped = json_get(json, "stopped");
 
         *ret = (PlanHandover){ .namespace = json_string(json, "namespace"),
                                .name = json_string(json, "name"),
                                .pod = json_string(json, "pod"),
                                .uid = json_string(json, "uid"),
                                .boot = json_string(json, "boot"),
+                               .unplaced = cJSON_IsTrue(unplaced),
                                .stopped = cJSON_IsTrue(stopped) };
-        return ret->namespace && ret->name && ret->pod && ret->uid && ret->boot && cJSON_IsBool(stopped);
+        return ret->namespace && ret->name && ret->pod && ret->uid && ret->boot &&
+               (!unplaced || cJSON_IsBool(unplaced)) && cJSON_IsBool(stopped);
 }
 
 int handovers_parse(const cJSON *json, Index *index) {
@@ -155,7 +159,8 @@ static cJSON *handover_tree(const PlanHandover *h) {
 
         if (made && json_add_string(made, "namespace", h->namespace) && json_add_string(made, "name", h->name) &&
             json_add_string(made, "pod", h->pod) && json_add_string(made, "uid", h->uid) &&
-            json_add_string(made, "boot", h->boot) && json_add(made, "stopped", cJSON_CreateBool(h->stopped)))
+            json_add_string(made, "boot", h->boot) && json_add(made, "unplaced", cJSON_CreateBool(h->unplaced)) &&
+            json_add(made, "stopped", cJSON_CreateBool(h->stopped)))
                 return made;
         cJSON_Delete(made);
         return NULL;

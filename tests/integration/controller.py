@@ -244,11 +244,11 @@ class Kubelet:
 
 
 class World:
-    """controllers: whether they run. readiness: what the kubelet says of the pods that it runs. ends: whether what was
+    """controllers: whether they run. is_full: there is no cpu left on the node for the scheduler. readiness: what the kubelet says of the pods that it runs. ends: whether what was
     told to end does."""
     def __init__(self, host):
         self.host, self.server = host, host.server
-        self.controllers, self.readiness, self.ends = True, True, True
+        self.controllers, self.is_full, self.readiness, self.ends = True, False, True, True
         self.running, self.random = {}, random.Random(1)
         self.steps, self.history = 0, []          # of (time, {daemonset: (static, API) pods that run and do not end})
         self.clashes = []                         # two that had one host port at a time
@@ -344,10 +344,13 @@ class World:
             if pod["spec"].get("nodeName"):
                 continue
             ports = host_ports(pod["spec"])
-            if any(host_ports(p["spec"]) & ports for p in listed(self.server, "Pod")
-                   if p["spec"].get("nodeName") == NODE and not has_ended(p)):
+            taken = any(host_ports(p["spec"]) & ports for p in listed(self.server, "Pod")
+                        if p["spec"].get("nodeName") == NODE and not has_ended(p))
+            if taken or self.is_full:
+                # Ports come first: of the rest nothing is said.
+                why = "node(s) didn't have free ports for the requested pod ports" if taken else "Insufficient cpu"
                 conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
-                               "message": "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."}]
+                               "message": f"0/1 nodes are available: 1 {why}."}]
                 self.kubelet.tell(pod, {"phase": "Pending", "conditions": conditions})
             else:
                 self.server.patch("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"], lambda o: (

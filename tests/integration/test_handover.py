@@ -5,7 +5,7 @@ import copy, json, os, pathlib, random, select, signal, subprocess, time, unitte
 
 from api_host import NODE, STATIC, fenced, node
 from controller import Writes, World, is_mirror, listed
-from host import daemonset, main
+from host import daemonset, main, put
 from test_api_hold import HoldHost
 from test_faults import can_trace
 from test_metrics import parse
@@ -13,6 +13,7 @@ from test_metrics import parse
 PORT = {"hostNetwork": True,
         "containers": [{"name": "main", "image": "a:1", "ports": [{"containerPort": 9100, "hostPort": 9100}]}]}
 LONG = 40  # seconds; what waits for a kubelet to have forgotten a pod, and for a server to be asked again
+REFUSED = 240  # what a kubelet refused is written again after a minute, and goes for theirs after two
 
 
 def handoff(mode):
@@ -56,7 +57,7 @@ class HandoverHost(HoldHost):
     def set_agent(self, **sections):
         """The kubelet's kubeconfig is known while it is down."""
         flags = self.dir / "flags"
-        flags.write_text(f'KUBELET_KUBEADM_ARGS="--kubeconfig={self.dir}/kubelet.conf"\n')
+        put(flags, f'KUBELET_KUBEADM_ARGS="--kubeconfig={self.dir}/kubelet.conf"\n')
         super().set_agent(kubelet={"flags_file": flags, **sections.pop("kubelet", {})}, **sections)
 
     def wait_for(self, predicate, what, deadline=None):
@@ -76,7 +77,7 @@ class HandoverHost(HoldHost):
         """What would be tried after a while is tried now."""
         self.child.send_signal(signal.SIGHUP)
 
-    def wait_hurried(self, predicate, what):
+    def wait_hurried(self, predicate, what, deadline=LONG):
         """Without the pauses between failures."""
         began = time.monotonic()
 
@@ -88,7 +89,14 @@ class HandoverHost(HoldHost):
                     began = time.monotonic()
                 return False
             return True
-        self.wait_for(look, what, LONG)
+        self.wait_for(look, what, deadline)
+
+    def wait_all_live(self):
+        """As wait_live. What was being asked for when the server came back may have failed after that."""
+        def live():
+            seen = self.api().get("resources")
+            return seen and all(r["state"] == "Live" for r in seen)
+        self.wait_hurried(live, "all to be live")
 
     def agent_restarts(self, how=signal.SIGTERM):
         self.stop(how)
@@ -101,7 +109,7 @@ class HandoverHost(HoldHost):
     def server_returns(self):
         self.server.start()
         self.hurry()
-        self.wait_live()
+        self.wait_all_live()
 
     def kubelet_starts(self, ago, pid=4711, **kw):
         super().kubelet_starts(ago, pid, boot=f"boot-{self.boots}", **kw)
@@ -158,6 +166,20 @@ class HandoverHost(HoldHost):
                     return p["metadata"]["name"]
             return None
         return self.wait_for(there, f"the controller's pod of {name}", LONG)
+
+    def wait_pods_known(self):
+        """Until the agent has heard of as many bound pods as there are."""
+        def known():
+            bound = [p for p in listed(self.server, "Pod") if p["spec"].get("nodeName") == NODE]
+            return self.resource(f"/pods?fieldSelector=spec.nodeName%3D{NODE}").get("objects") == len(bound)
+        self.wait_for(known, "the bound pods to be known", LONG)
+
+    def wait_named(self, name, reason, pod):
+        """Until its row has this reason, and names the pod."""
+        def named():
+            row = self.row(name) or {}
+            return row.get("reason") == reason and pod in row["message"] and row
+        return self.wait_for(named, f"{name} to be {reason} for {pod}", LONG)
 
     def wait_handed_over(self, name="one", reason="HandedOver", pod=None):
         """Until its row says so, and names the pod; ours is gone then."""
@@ -448,6 +470,7 @@ class There(HandoverHost):
             name = o["metadata"]["name"]
             self.server.apply(o)
             pod = self.wait_pod(name, ready=True)
+            self.wait_pods_known()
             with Writes(self.manifests) as writes:
                 self.local(o)
                 self.wait_handed_over(name, pod=pod)
@@ -477,6 +500,21 @@ class There(HandoverHost):
         self.server_stops()
         self.wait_file("one")
         self.wait_copies(1, 0)
+
+    def test_a_refused_way_of_asking_is_no_answer(self):
+        """A server that knows no streaming lists is asked in another way: till then nothing has come of it."""
+        self.local(daemonset("one"))
+        listed = "daemonsets.*metadata.name%3Done(?!.*sendInitialEvents)"
+        self.server.fault(listed, "silent", times=None)
+        with Writes(self.manifests) as writes:
+            self.start()
+            self.server.wait_for(lambda: self.server.find(listed))
+            self.wait_reason("one", "ControllerAwaited")
+            self.local(daemonset("other"))
+            self.wait_file("other")
+            self.assertEqual(writes.of(self.path("one")), [])
+        self.assertEqual([r.get("problem", "") for r in self.api()["resources"]], [""] * len(self.api()["resources"]))
+        self.wait_for(lambda: self.path("one").exists(), "ours", LONG)
 
     def test_an_answer_that_never_comes(self):
         """The server is there and says nothing: ours is not kept waiting for ever."""
@@ -540,11 +578,11 @@ class There(HandoverHost):
         self.local(daemonset("one", "monitoring"))
         self.start()
         self.wait_file("one", namespace="monitoring")
-        self.wait_for(lambda: self.world.copies("one", "monitoring") == (1, 0), "ours")
+        self.wait_for(lambda: self.world.copies("one", "monitoring") == (1, 0), "ours", LONG)
         self.server.apply(daemonset("one", "monitoring"))
-        self.wait_for(lambda: (self.row("one", "monitoring") or {}).get("state") == "HandedOver", "the hand-over")
+        self.wait_for(lambda: (self.row("one", "monitoring") or {}).get("state") == "HandedOver", "the hand-over", LONG)
         self.assertFalse(self.path("one", "monitoring").exists())
-        self.wait_for(lambda: self.world.copies("one", "monitoring") == (0, 1), "theirs")
+        self.wait_for(lambda: self.world.copies("one", "monitoring") == (0, 1), "theirs", LONG)
 
     def test_two_of_one_name(self):
         """In two namespaces; one is applied."""
@@ -554,7 +592,7 @@ class There(HandoverHost):
         self.wait_file("one")
         self.wait_file("one", namespace="monitoring")
         self.server.apply(daemonset("one", "monitoring"))
-        self.wait_for(lambda: (self.row("one", "monitoring") or {}).get("state") == "HandedOver", "the hand-over")
+        self.wait_for(lambda: (self.row("one", "monitoring") or {}).get("state") == "HandedOver", "the hand-over", LONG)
         self.check_ours_stays()
         self.assertNotIn("controller", self.row("one"))
 
@@ -704,10 +742,10 @@ class Away(HandoverHost):
                                         ("status", {"code": 404}), ("half", {})):
                     fault = self.server.fault(f"GET .*{pattern}", kind, **arguments)
                     self.server.compact()
-                    self.server.expire_watches(pattern)
+                    self.wait_hurried(lambda: self.server.expire_watches(pattern) or fault.used, f"a watch of {pattern}")
                     self.wait_hurried(lambda: fault.used, f"{kind} of {pattern}")
                     self.fence()
-                    self.wait_hurried(lambda: all(r["state"] == "Live" for r in self.api()["resources"]), "all to be live")
+                    self.wait_all_live()
                     self.assertEqual(writes.of(self.path("one")), [], (pattern, kind, arguments))
             self.wait_handed_over(pod=pod)
 
@@ -858,9 +896,8 @@ class Holds(HandoverHost):
         self.server.apply(daemonset("two"))
         # Without a mirror of ours theirs is bound, and such a kubelet would refuse it.
         for name, state, reason in ("one", "Running", "HandingOver"), ("two", "Held", "ApiNotSynced"):
-            row = self.wait_reason(name, reason)
+            row = self.wait_named(name, reason, self.wait_pod(name))
             self.assertEqual(row["state"], state)
-            self.assertIn(self.wait_pod(name), row["message"])
             self.check_ours_stays(name)
         self.agent_restarts()
         self.wait_reason("two", "ApiNotSynced")
@@ -909,7 +946,7 @@ class Back(HandoverHost):
         self.wait_copies(1, 0)
         self.wait_state("one", "Running")
         self.assertRegex(self.log(), "daemonlet_kube-system_one.json: taken back: .*deleted in the API server")
-        self.assertNotIn("controller", self.row("one"))
+        self.wait_for(lambda: "controller" not in self.row("one"), "their pod to be forgotten")
         # And again.
         self.server.apply(daemonset("one"))
         self.wait_handed_over()
@@ -920,7 +957,7 @@ class Back(HandoverHost):
         self.world.ends = False
         self.delete()
         row = self.wait_reason("one", "ControllerEnding")
-        self.assertIn(pod, self.part().get("pod", row["message"]))
+        self.assertIn(pod, row.get("controller", {}).get("pod", row["message"]))
         self.check_ours_stays_away()
         self.agent_restarts()
         self.wait_reason("one", "ControllerEnding")
@@ -1075,9 +1112,9 @@ class Rights(HandoverHost):
         self.assertIn(blind, self.said("status"))
         self.check_ours_stays()
         self.allow({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]})
-        self.hurry()
+        self.wait_hurried(lambda: (self.row("one") or {}).get("state") == "HandedOver", "the hand-over")
         self.wait_handed_over()
-        self.assertNotIn("blind", self.part())
+        self.wait_part(blind=None)
         self.assertEqual(self.world.gap("one"), 0)
 
     def test_what_rbac_prints_is_enough(self):
@@ -1173,13 +1210,13 @@ class Fence(HandoverHost):
         """It counts when the server's copy runs through us no more; the controller does not need it."""
         self.local(daemonset("one"))
         self.served(fenced("one"))
-        self.assertEqual(self.row("one")["source"], "api")
+        self.wait_for(lambda: self.row("one")["source"] == "api", "the server's copy to count")
         self.server.apply(daemonset("one"))
         self.wait_handed_over(pod=self.wait_pod(ready=True), reason="HandedOver")
         self.server.apply(fenced("one"))
         self.wait_file("one")
         self.wait_copies(1, 0)
-        self.assertEqual(self.wait_reason("one", "Fits")["source"], "api")
+        self.wait_for(lambda: (self.row("one")["reason"], self.row("one")["source"]) == ("Fits", "api"), "the server's copy to count")
 
 
 class Differences(HandoverHost):
@@ -1253,6 +1290,7 @@ class Words(HandoverHost):
         self.server.apply(daemonset("one"))
         self.wait_handed_over()
         pod = self.wait_pod()
+        self.wait_part(pod=pod, runs="controller")
         self.wait_for(lambda: self.number("handovers_total") == 1, "the hand-over to be counted")
         self.assertEqual(self.counter("handovers"), 1)
         text = self.said("status", status=0)
@@ -1295,7 +1333,9 @@ class Killed(HandoverHost):
         status = pathlib.Path(f"/proc/{self.child.pid}/status")
         self.wait_for(lambda: "TracerPid:\t0\n" not in status.read_text(), "strace")
         self.server.apply(daemonset("one"))
+        end = time.monotonic() + LONG
         while self.child.poll() is None and (self.row("one") or {}).get("state") != "HandedOver":
+            self.assertLess(time.monotonic(), end, self.log()[-3000:])
             self.world.step()
             select.select([], [], [], 0.02)
         tracer.terminate()
@@ -1422,7 +1462,8 @@ class Walk(HandoverHost):
             want = (1, 0) if ours else (0, 1) if stored else (0, 0)
             state = "Running" if ours else "HandedOver" if local else None
             self.wait_hurried(lambda: self.world.copies(name) == want and
-                              state in (None, (self.row(name) or {}).get("state")), f"{name} to be {state} {want}: {self.did}")
+                              state in (None, (self.row(name) or {}).get("state")), f"{name} to be {state} {want}: {self.did}",
+                              REFUSED)
 
     def walk(self, seed):
         self.rng, self.did = random.Random(seed), []

@@ -262,7 +262,7 @@ static void save_handovers(Agent *a, const Plan *plan) {
 
                         if (!streq(h->namespace, km_names[set][0]) || !streq(h->name, km_names[set][1]))
                                 continue;
-                        made[set] = (AmRecord){ .present = true, .stopped = h->stopped };
+                        made[set] = (AmRecord){ .present = true, .unplaced = h->unplaced, .stopped = h->stopped };
                         (void)snprintf(made[set].pod, KM_NAME, "%s", h->pod);
                         (void)snprintf(made[set].uid, KM_NAME, "%s", h->uid);
                         (void)snprintf(made[set].boot, sizeof(made[set].boot), "%s", h->boot);
@@ -351,6 +351,7 @@ static void add_record(const Agent *a, Facts *x, size_t set) {
                         .pod = r->pod,
                         .uid = r->uid,
                         .boot = r->boot,
+                        .unplaced = r->unplaced,
                         .stopped = r->stopped,
                         .witness = *r->uid ? look_for(a, r->uid) : WITNESS_UNKNOWN,
                 };

@@ -54,7 +54,7 @@ typedef struct AmFollow {
 
 /* As in the index. */
 typedef struct AmRecord {
-        bool present, stopped;
+        bool present, unplaced, stopped;
         char pod[KM_NAME], uid[KM_NAME], boot[16];
 } AmRecord;
 

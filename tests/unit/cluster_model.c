@@ -68,6 +68,14 @@ void cm_misfit(Cluster *c, size_t set, bool misfit) {
         stir(c);
 }
 
+void cm_short(Cluster *c, size_t set, bool is_short) {
+        if (c->is_short[set] == is_short)
+                return;
+        km_trace(c->k, "the node: there is %s room for the pods of %s", is_short ? "no" : "again", c->k->files_of[set]);
+        c->is_short[set] = is_short;
+        stir(c);
+}
+
 static void delete_object(Cluster *c, KmObject *o) {
         if (o->deleting)
                 return;
@@ -183,7 +191,7 @@ static void schedule(Cluster *c) {
 
                 if (o->bound)
                         continue;
-                if (!is_free(c, o)) {
+                if (!is_free(c, o) || c->is_short[o->set]) {
                         c->news |= !o->refused;
                         o->refused = true;
                         continue;

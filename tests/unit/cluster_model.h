@@ -5,7 +5,8 @@
  *
  * The controller makes one pod for the node of each DaemonSet that has no fence and fits, deletes it when the template
  * changes, when it has failed and when the DaemonSet goes, and makes the next one when the last is gone. The scheduler
- * binds a pod unless one that the server knows of this node, mirrors included, has one of its host ports. */
+ * binds a pod unless one that the server knows of this node, mirrors included, has one of its host ports, or the node
+ * is short of what the pod requests (which the scheduler finds out only when the ports are free). */
 #pragma once
 
 #include "kubelet_model.h"
@@ -20,6 +21,7 @@ typedef struct ClusterSet {
 typedef struct Cluster {
         Kubelet *k;
         ClusterSet sets[KM_SETS];
+        bool is_short[KM_SETS];              /* of what the pods of the set request */
         int64_t controller_at, scheduler_at; /* -1: nothing to do */
         int64_t up_since;
         unsigned serial;
@@ -35,6 +37,8 @@ void cm_apply(Cluster *c, size_t set, size_t spec);
 void cm_delete(Cluster *c, size_t set);
 void cm_fence(Cluster *c, size_t set, bool fenced);
 void cm_misfit(Cluster *c, size_t set, bool misfit);
+/* Something else on the node takes or gives back what its pods request; heard by the scheduler alone. */
+void cm_short(Cluster *c, size_t set, bool is_short);
 /* Somebody deletes the pod. */
 void cm_delete_pod(Cluster *c, size_t set);
 

@@ -164,11 +164,14 @@ static void random_memory(World *w, Disk *d, size_t name) {
 }
 
 static void random_record(Disk *d, size_t name) {
-        static const char *const pods[] = { "", "one-k7x2p", "old-q2m4z" }, *const boots[] = { "one", "one", "zero" };
+        static const char *const pods[] = { "", "one-k7x2p", "old-q2m4z" }, *const boots[] = { "one", "one", "zero",
+                                                                                               "" };
 
-        d->records[name] = (Record){
-                .known = true, .stopped = chance(4) == 0, .pod = pods[chance(3)], .boot = boots[chance(3)]
-        };
+        d->records[name] = (Record){ .known = true,
+                                     .unplaced = chance(3) == 0,
+                                     .stopped = chance(4) == 0,
+                                     .pod = pods[chance(3)],
+                                     .boot = boots[chance(4)] };
 }
 
 void disk_random(World *w, Disk *d) {
@@ -281,6 +284,7 @@ static void add_records(World *w, const Disk *d, const Wishes *s) {
                         continue;
                 x = world_handover(w, disk_names[i][0], disk_names[i][1], r->pod);
                 x->boot = r->boot;
+                x->unplaced = r->unplaced;
                 x->stopped = r->stopped;
                 x->witness = disk_witness_of(s, x->uid);
         }
@@ -483,7 +487,7 @@ void disk_remember(Disk *d, const Plan *plan) {
                 size_t name = disk_name(h->namespace, h->name);
 
                 assert_true(name < N_NAMES && !d->records[name].known);
-                d->records[name] = (Record){ true, h->stopped, h->pod, h->boot };
+                d->records[name] = (Record){ true, h->unplaced, h->stopped, h->pod, h->boot };
         }
 }
 

@@ -37,7 +37,7 @@ typedef struct Tombstone {
 
 /* What is remembered of a hand-over. */
 typedef struct Record {
-        bool known, stopped;
+        bool known, unplaced, stopped;
         const char *pod, *boot;
 } Record;
 

@@ -435,12 +435,13 @@ static void read_theirs(World *w, const Line *l) {
                 fail_msg("theirs of what is not wanted: %s/%s", l->words[1], name);
 }
 
-/* handover NS/NAME [pod=] [boot=] [stopped] [witness=]; in the order of names */
+/* handover NS/NAME [pod=] [boot=] [unplaced] [stopped] [witness=]; in the order of names */
 static void read_handover(World *w, const Line *l) {
         char *name = split_name(l->words[1]), *pod = option(l, "pod");
         PlanHandover *x = world_handover(w, l->words[1], name, str_or_empty(pod));
 
         x->boot = option(l, "boot") ? world_text(w, "%s", option(l, "boot")) : x->boot;
+        x->unplaced = flag(l, "unplaced");
         x->stopped = flag(l, "stopped");
         x->witness = witness_option(l);
 }
@@ -609,7 +610,7 @@ void world_print(const World *w, const Plan *plan, Buf *out) {
         for (size_t i = 0; i < plan->n_handovers; i++) {
                 const PlanHandover *h = &plan->handovers[i];
 
-                buf_printf(out, "remember %s/%s %s %s%s\n", h->namespace, h->name, *h->pod ? h->pod : "-", h->boot,
-                           h->stopped ? " stopped" : "");
+                buf_printf(out, "remember %s/%s %s %s%s%s\n", h->namespace, h->name, *h->pod ? h->pod : "-", h->boot,
+                           h->unplaced ? " unplaced" : "", h->stopped ? " stopped" : "");
         }
 }

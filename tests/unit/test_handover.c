@@ -19,9 +19,9 @@ static void say_facts(const HandoverFacts *f, Buf *out) {
         buf_printf(out, "%s%s%s%s%s%s", f->awaited ? " awaited" : "", f->pods_known ? " pods-known" : "",
                    f->server_away ? " server-away" : "", f->pod_seen ? " pod-seen" : "", f->pod_idle ? " pod-idle" : "",
                    f->pod_gone ? " pod-gone" : "");
-        buf_printf(out, "%s%s%s%s%s%s%s%s", f->host_ports ? " host-ports" : "", f->runs ? " runs" : "",
+        buf_printf(out, "%s%s%s%s%s%s%s%s%s", f->host_ports ? " host-ports" : "", f->runs ? " runs" : "",
                    f->stands ? " stands" : "", f->kubelet_ran ? " kubelet-ran" : "", f->away ? " away" : "",
-                   f->stopped ? " stopped" : "", f->given ? " given" : "",
+                   f->unplaced ? " unplaced" : "", f->stopped ? " stopped" : "", f->given ? " given" : "",
                    f->stop_if_deleted ? " stop-if-deleted" : "");
 }
 
@@ -38,6 +38,8 @@ typedef struct Row {
 #define CUT .server_away = true
 #define STANDS .stands = true
 #define PORTS .host_ports = true
+#define UNPLACED .away = true, .unplaced = true
+#define IN_VAIN .given = true, .unplaced = true
 #define IDLE .pod_seen = true, .pod_idle = true
 
 static const Row rows[] = {
@@ -219,6 +221,67 @@ static const Row rows[] = {
         { "away, and nothing was heard yet", { .away = true, .awaited = true }, .want = HANDOVER_AWAY },
         { "a reboot, and the server is away", { CUT, .pod = POD_READY }, .want = HANDOVER_NONE },
         { "a reboot, and theirs is seen again", { KNOWN(READY), STANDS, .pod_seen = true }, .want = HANDOVER_AWAY },
+
+        /* Theirs finds no place. */
+        { "unplaced", { KNOWN(UNBOUND), UNPLACED, PORTS }, .want = HANDOVER_AWAY, .missing = true },
+        { "unplaced for almost long",
+          { KNOWN(UNBOUND), UNPLACED, PORTS, .missing_for = HANDOVER_UNPLACED - 1 },
+          .want = HANDOVER_AWAY,
+          .missing = true },
+        { "unplaced for long",
+          { KNOWN(UNBOUND), UNPLACED, PORTS, .missing_for = HANDOVER_UNPLACED },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "unplaced for long, and it is not known what the DaemonSet says",
+          { .pods_known = true, .pod = POD_UNBOUND, UNPLACED, PORTS, .missing_for = HANDOVER_UNPLACED },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "unplaced for long, and ours stands again",
+          { KNOWN(UNBOUND), UNPLACED, PORTS, STANDS, .missing_for = HANDOVER_UNPLACED },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "unplaced for long, but the last one still runs",
+          { KNOWN(UNBOUND), UNPLACED, PORTS, .pod_seen = true, .missing_for = HANDOVER_UNPLACED },
+          .want = HANDOVER_ENDING,
+          .missing = true },
+        { "unplaced for long, exists",
+          { KNOWN(UNBOUND), UNPLACED, .mode = HANDOFF_EXISTS, .missing_for = HANDOVER_UNPLACED },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "ours still ends: nobody can tell whether there is a place",
+          { KNOWN(UNBOUND), UNPLACED, PORTS, .runs = true, .missing_for = HANDOVER_UNPLACED },
+          .want = HANDOVER_AWAY },
+        { "away and unbound, but one of theirs was bound since: a rolling update",
+          { KNOWN(UNBOUND), .away = true, PORTS, .missing_for = HANDOVER_UNSEEN },
+          .want = HANDOVER_AWAY },
+        { "it was unplaced, and then deleted",
+          { .daemonset = THEIRS_ABSENT, .pods_known = true, .pod = POD_UNBOUND, UNPLACED, PORTS },
+          .want = HANDOVER_NONE },
+        { "it was unplaced, and is bound now",
+          { KNOWN(BOUND), UNPLACED, PORTS, .missing_for = HANDOVER_UNPLACED },
+          .want = HANDOVER_AWAY },
+        { "in vain", { KNOWN(UNBOUND), IN_VAIN, PORTS, STANDS }, .want = HANDOVER_WAITS, .missing = true },
+        { "in vain, and nothing of ours", { KNOWN(UNBOUND), IN_VAIN, PORTS }, .want = HANDOVER_WAITS, .missing = true },
+        { "in vain for almost an hour",
+          { KNOWN(UNBOUND), IN_VAIN, PORTS, STANDS, .missing_for = HANDOVER_AGAIN - 1 },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "in vain for an hour",
+          { KNOWN(UNBOUND), IN_VAIN, PORTS, STANDS, .missing_for = HANDOVER_AGAIN },
+          .want = HANDOVER_AWAY,
+          .missing = true },
+        { "in vain, exists",
+          { KNOWN(UNBOUND), IN_VAIN, STANDS, .mode = HANDOFF_EXISTS },
+          .want = HANDOVER_WAITS,
+          .missing = true },
+        { "in vain, and then it is bound", { KNOWN(BOUND), IN_VAIN, PORTS, STANDS }, .want = HANDOVER_AWAY },
+        { "in vain, and then it is deleted",
+          { .daemonset = THEIRS_ABSENT, .pods_known = true, .pod = POD_UNBOUND, IN_VAIN, PORTS, STANDS },
+          .want = HANDOVER_NONE },
+        { "in vain, never", { KNOWN(UNBOUND), IN_VAIN, PORTS, STANDS, .mode = HANDOFF_NEVER }, .want = HANDOVER_NONE },
+        { "in vain, and the ports are gone: when it is Ready",
+          { KNOWN(UNBOUND), IN_VAIN, STANDS },
+          .want = HANDOVER_WAITS },
 
         /* It comes back: deleted or fenced. */
         { "deleted", { .daemonset = THEIRS_ABSENT, .pods_known = true, .away = true }, .want = HANDOVER_NONE },
@@ -503,6 +566,21 @@ static bool is_ours_to_run(const HandoverFacts *f) {
                (f->daemonset == THEIRS_ABSENT && !(f->stop_if_deleted && f->given));
 }
 
+/* The controller may be in charge, and its pod is unbound. */
+static bool is_pending(const HandoverFacts *f) {
+        return (f->daemonset == THEIRS_RUNS || f->daemonset == THEIRS_UNKNOWN) && f->mode != HANDOFF_NEVER &&
+               has_pod(f, POD_UNBOUND) && f->pod == POD_UNBOUND;
+}
+
+/* There was room for it, and that was not enough. */
+static bool has_no_place(const HandoverFacts *f) {
+        return f->away && f->unplaced && is_pending(f) && !f->runs;
+}
+
+static bool is_in_vain(const HandoverFacts *f) {
+        return !f->away && f->unplaced && is_pending(f) && is_exclusive(f);
+}
+
 static bool runs(Handover h) {
         return h == HANDOVER_NONE || h == HANDOVER_WAITS;
 }
@@ -513,7 +591,9 @@ static bool is_asked(const HandoverFacts *f) {
 
 static bool is_missing_long(const HandoverFacts *f) {
         return f->away && handover_is_missing(f) &&
-               f->missing_for >= (f->server_away ? HANDOVER_ALONE : HANDOVER_UNSEEN);
+               f->missing_for >= (has_no_place(f)  ? HANDOVER_UNPLACED
+                                  : f->server_away ? HANDOVER_ALONE
+                                                   : HANDOVER_UNSEEN);
 }
 
 /* What is answered if one fact is another one. */
@@ -552,11 +632,14 @@ static const char *broken_evidence(const HandoverFacts *f, Handover h) {
 static const char *broken_duty(const HandoverFacts *f, Handover h) {
         bool theirs = f->daemonset == THEIRS_RUNS && f->mode != HANDOFF_NEVER, exclusive = is_exclusive(f);
 
-        if (theirs && (f->away || f->stopped) && h != HANDOVER_AWAY)
+        if (is_in_vain(f) && !f->stopped && f->missing_for < HANDOVER_AGAIN && h == HANDOVER_AWAY)
+                return "it makes room in vain again";
+        if (theirs && (f->away || f->stopped) && !(has_no_place(f) && is_missing_long(f)) && h != HANDOVER_AWAY)
                 return "it comes back although the DaemonSet is there";
         if (theirs && is_ready_here(f) && h != HANDOVER_AWAY)
                 return "theirs is Ready, and ours is not away";
         if (theirs && exclusive && f->mode != HANDOFF_READY && has_pod(f, POD_UNBOUND) && !is_to_be_refused(f) &&
+            !(has_no_place(f) && is_missing_long(f)) && !(is_in_vain(f) && f->missing_for < HANDOVER_AGAIN) &&
             h != HANDOVER_AWAY)
                 return "theirs cannot start before ours is away";
         if (theirs && f->mode == HANDOFF_AUTO && !f->stands && has_pod(f, POD_BOUND) && !is_to_be_refused(f) &&
@@ -570,7 +653,7 @@ static const char *broken_duty(const HandoverFacts *f, Handover h) {
         if (f->daemonset == THEIRS_ABSENT && !is_ours_to_run(f) &&
             h != (is_doubted(f) && f->missing_for < HANDOVER_UNSEEN ? HANDOVER_NONE : HANDOVER_STOPPED))
                 return "deleted, and not stopped, or too early";
-        if (f->daemonset == THEIRS_UNKNOWN && f->away && f->mode != HANDOFF_NEVER &&
+        if ((f->daemonset == THEIRS_UNKNOWN || has_no_place(f)) && f->away && f->mode != HANDOFF_NEVER &&
             (h == HANDOVER_AWAY) == is_missing_long(f))
                 return "away, though missing for long, or back too early";
         return NULL;
@@ -614,9 +697,11 @@ static const char *broken_calm(const HandoverFacts *f, Handover h) {
                 return "on_api_deleted counts though nothing was handed over";
         if ((!f->awaited || f->stands) && !unseen && WITH(f, other.kubelet_ran = !f->kubelet_ran) != h)
                 return "the kubelet counts";
+        if (!is_pending(f) && WITH(f, other.unplaced = !f->unplaced) != h)
+                return "to have been unplaced counts though nothing is pending";
         if (later != h && !(later == HANDOVER_AWAITED || h == HANDOVER_AWAITED))
                 return "to be awaited leads elsewhere";
-        if (!(f->host_ports && has_pod(f, POD_BOUND)) && WITH(f, other.runs = !f->runs) != h)
+        if (!(f->host_ports && has_pod(f, POD_BOUND)) && !f->unplaced && WITH(f, other.runs = !f->runs) != h)
                 return "what is seen of ours counts though nothing is refused";
         if (!has_pod(f, POD_READY) && !f->server_away && (!f->pods_known || f->pod != POD_NONE) &&
             WITH(f, other.pod_idle = false) != h)
@@ -633,6 +718,8 @@ static const char *broken_refusal(const HandoverFacts *f, bool missing) {
                      !f->stopped;
         bool between = !has_pod(f, POD_UNBOUND) && f->missing_for > 0 && f->missing_for < HANDOVER_REFUSED;
 
+        if (is_in_vain(f))
+                return missing ? NULL : "it is not given another try";
         if (missing && !(waits && (is_refused(f) || between)))
                 return "what is not refused is counted as if it were";
         if (!missing && waits && (is_refused(f) || between))
@@ -647,6 +734,8 @@ static const char *broken_missing(const HandoverFacts *f) {
                 return missing ? NULL : "deleted, and it does not count how long";
         if (!f->away)
                 return broken_refusal(f, missing);
+        if (has_no_place(f))
+                return missing ? NULL : "it has no place, and does not come back";
         if (missing && (f->daemonset != THEIRS_UNKNOWN || f->mode == HANDOFF_NEVER))
                 return "what is not away, or known, is missing";
         if (missing && f->server_away && !f->pod_gone && !f->pod_idle)
@@ -679,10 +768,16 @@ static unsigned digit(unsigned *n, unsigned base) {
         return d;
 }
 
-enum { COMBINATIONS = 4 * 2 * 2 * 2 * 4 * 4 * 2 * 2 * 2 * 2 * 2 * 5 * 5 * 4 };
+enum { COMBINATIONS = 4 * 2 * 2 * 2 * 4 * 4 * 2 * 2 * 2 * 2 * 2 * 7 * 5 * 6 };
 
 static HandoverFacts combination(unsigned n) {
-        static const int64_t times[] = { 0, HANDOVER_PATIENCE, HANDOVER_ALONE, HANDOVER_REFUSED, HANDOVER_UNSEEN };
+        static const int64_t times[] = { 0,
+                                         HANDOVER_PATIENCE,
+                                         HANDOVER_ALONE,
+                                         HANDOVER_UNPLACED,
+                                         HANDOVER_REFUSED,
+                                         HANDOVER_UNSEEN,
+                                         HANDOVER_AGAIN };
         HandoverFacts f = {
                 .daemonset = (TheirDaemonSet)digit(&n, 4),
                 .awaited = digit(&n, 2),
@@ -695,15 +790,16 @@ static HandoverFacts combination(unsigned n) {
                 .stands = digit(&n, 2),
                 .kubelet_ran = digit(&n, 2),
                 .stop_if_deleted = digit(&n, 2),
-                .missing_for = times[digit(&n, 5)],
+                .missing_for = times[digit(&n, 7)],
         };
         /* Nothing is known, it runs, it is idle, it is idle and of an earlier boot, it is gone. */
-        unsigned seen = digit(&n, 5), away = digit(&n, 4);
+        unsigned seen = digit(&n, 5), away = digit(&n, 6);
 
         f.pod_seen = seen == 1 || seen == 2;
         f.pod_idle = seen == 2 || seen == 3;
         f.pod_gone = seen == 4;
-        f.away = away == 1;
+        f.away = away == 1 || away == 4;
+        f.unplaced = away >= 4;
         f.stopped = away == 2;
         f.given = away > 0;
         assert_int_equal(n, 0);

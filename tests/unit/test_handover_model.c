@@ -21,7 +21,8 @@
  * - Without a host port both run for as long as an outage lasts that begins before the agent hears that theirs is
  *   Ready.
  * - What a kubelet has refused is tried again ever less often, and so comes late when theirs has gone.
- * - A DaemonSet that was handed over and does not fit any more runs nowhere: that is the cluster's business. */
+ * - A DaemonSet that was handed over and does not fit any more, or finds no room for its next pod, runs nowhere: that
+ *   is the cluster's business. Only the pod for which ours went has to find room. */
 #include "agent_model.h"
 #include "cluster_model.h"
 
@@ -49,6 +50,8 @@ typedef enum Act {
         ACT_MISFIT,
         ACT_FIT,
         ACT_DELETE_POD,
+        ACT_SHORT,
+        ACT_ROOMY,
         ACT_EVICT,
         ACT_API,
         ACT_API_BLINK,
@@ -78,6 +81,8 @@ static const char *const act_names[N_ALL_ACTS] = {
         "misfit",
         "fit",
         "delete pod",
+        "short",
+        "roomy",
         "evict",
         "api",
         "blink",
@@ -273,10 +278,26 @@ static void check_ports(Sim *s) {
 }
 
 /* Somebody should run it here. Whether what was handed over fits is the cluster's business. */
+/* There is no room for theirs: it does not run, and that ours is away does not change it, but for the pod for which
+ * ours made room. */
+static bool is_cramped(const Sim *s, size_t set) {
+        return s->c.is_short[set] && s->a.handovers[set] == HANDOVER_AWAY && !s->a.records[set].unplaced;
+}
+
+/* Ours made room for it in vain, and has to wait with the next try. */
+static bool was_in_vain(const Sim *s, size_t set) {
+        const KmObject *o = cm_find(&s->c, set);
+
+        return o && !o->bound && s->a.records[set].unplaced && !*s->a.records[set].boot &&
+               streq(s->a.records[set].uid, o->uid);
+}
+
 static bool is_wanted(const Sim *s, size_t set) {
         const ClusterSet *d = &s->c.sets[set];
         Handover h = s->a.handovers[set];
 
+        if (is_cramped(s, set))
+                return false;
         /* What it was told last counts. */
         if (cm_wants(&s->c, set) && (s->k.api_up || h != HANDOVER_STOPPED))
                 return true;
@@ -491,6 +512,8 @@ static void act_on_cluster(Sim *s, const Action *x) {
                 cm_fence(&s->c, set, x->act == ACT_FENCE);
         else if (x->act == ACT_MISFIT || x->act == ACT_FIT)
                 cm_misfit(&s->c, set, x->act == ACT_MISFIT);
+        else if (x->act == ACT_SHORT || x->act == ACT_ROOMY)
+                cm_short(&s->c, set, x->act == ACT_SHORT);
         else
                 cm_delete_pod(&s->c, set);
 }
@@ -534,10 +557,18 @@ static void set_mode(Sim *s, size_t set, HandoffMode mode) {
         am_sources_changed(&s->a);
 }
 
+/* Each pod of theirs is given its time to find room, by each process anew. */
+static void begin_gaps_anew(Sim *s) {
+        for (size_t i = 0; i < SETS; i++)
+                if (s->c.is_short[i] && s->a.records[i].unplaced)
+                        s->eyes[i].gap = 0;
+}
+
 static void act(Sim *s, const Action *x) {
         AmWish *w = &s->wishes[x->set];
 
         stats.acts[x->act]++;
+        begin_gaps_anew(s);
         if (x->act < ACT_EVICT)
                 act_on_cluster(s, x);
         else if (x->act == ACT_EVICT)
@@ -623,11 +654,12 @@ static void check_calm_set(Sim *s, size_t set) {
                 broken(TWO_RUN, "%zu and %zu of %s run in the end", ours, theirs, s->k.files_of[set]);
         if (up && !file && ours)
                 broken(UNWANTED_RUNS, "%s runs in the end", s->k.files_of[set]);
-        if (up && cm_wants(&s->c, set) && !stays && !theirs)
+        if (up && cm_wants(&s->c, set) && !s->c.is_short[set] && !was_in_vain(s, set) && !stays && !theirs)
                 broken(NONE_RUNS, "theirs of %s does not run in the end", s->k.files_of[set]);
         /* Whether a DaemonSet that was handed over fits is the cluster's business. */
         if (up && d->exists && !d->fenced && d->misfit)
                 may_be_none |= h == HANDOVER_AWAY;
+        may_be_none |= is_cramped(s, set);
         if (!may_be_none && ours + theirs == 0 && !is_refused(s, set))
                 broken(NONE_RUNS, "%s does not run in the end", s->k.files_of[set]);
 }
@@ -842,7 +874,8 @@ static void test_ours_or_theirs(void **state) {
 
 /* ---- stories ---- */
 
-/* Words: "apply SPEC", "delete", "fence", "unfence", "misfit", "fit", "delete-pod" (in the cluster), "evict" (their
+/* Words: "apply SPEC", "delete", "fence", "unfence", "misfit", "fit", "delete-pod" (in the cluster), "short", "roomy"
+ * (the node, for its pods), "evict" (their
  * pod, by the kubelet; one that it does not know dies), "api up|down", "agent up|down|restart", "kubelet
  * up|down|restart", "reboot" (both come up again within 10 s), "boot" (the kubelet does), "want SPEC", "undefine" (the
  * file), "wait SECONDS", "see FILE PODS STATE [REASON]": the spec of the manifest and of running pods, "T" before
@@ -911,6 +944,31 @@ static const Story stories[] = {
         { .name = "it does not fit any more: nothing runs",
           .text = HANDED_OVER
           "misfit | wait 90 | see - - HandedOver | fit | wait 60 | see - T1 HandedOver | writes 2" },
+        { .name = "there is no room for theirs: ours keeps running",
+          .text = "short | apply 1 | wait 90 | see 1 1 Running HandingOver | roomy | wait 60 | see - T1 HandedOver | "
+                  "writes 2" },
+        { .name = "there is no room for theirs, with a host port: ours comes back",
+          .port = true,
+          .text = "short | apply 2:80 | wait 120 | see 2:80 2:80 Running HandingOver | wait 3400 | "
+                  "see 2:80 2:80 Running HandingOver | writes 3 | agent restart | wait 3500 | "
+                  "see 2:80 2:80 Running HandingOver | writes 3 | roomy | wait 200 | see - T2:80 HandedOver | "
+                  "writes 4" },
+        { .name = "there is no room for theirs, with a host port, nor an hour later",
+          .port = true,
+          .text = "short | apply 2:80 | wait 120 | see 2:80 2:80 Running HandingOver | writes 3 | wait 3700 | "
+                  "see 2:80 2:80 Running HandingOver | writes 5" },
+        { .name = "there was no room for theirs, with a host port, but is for the next one",
+          .port = true,
+          .text = "short | apply 2:80 | wait 120 | see 2:80 2:80 Running HandingOver | roomy | delete-pod | wait 90 | "
+                  "see - T2:80 HandedOver | writes 4" },
+        { .name = "there is no room for theirs, and the host is rebooted, with a host port",
+          .port = true,
+          .text = "short | apply 2:80 | wait 120 | see 2:80 2:80 Running HandingOver | roomy | reboot | wait 300 | "
+                  "see 2:80 2:80 Running HandingOver | delete-pod | wait 90 | see - T2:80 HandedOver" },
+        { .name = "there is no room for the next of theirs: that is the cluster's business",
+          .port = true,
+          .text = PORT_HANDED_OVER "short | apply 5:80,81 | wait 300 | see - - HandedOver | roomy | wait 60 | "
+                                   "see - T5:80,81 HandedOver | writes 2" },
         { .name = "the agent is restarted, with a server and without",
           .text = HANDED_OVER "agent restart | wait 60 | see - T1 HandedOver | api down | wait 60 | agent restart | "
                               "wait 120 | see - T1 HandedOver | writes 2" },
@@ -1011,6 +1069,8 @@ static bool tell_cluster(Sim *s, size_t set, const char *verb, const char *what)
                 cm_fence(&s->c, set, streq(verb, "fence"));
         else if (streq(verb, "misfit") || streq(verb, "fit"))
                 cm_misfit(&s->c, set, streq(verb, "misfit"));
+        else if (streq(verb, "short") || streq(verb, "roomy"))
+                cm_short(&s->c, set, streq(verb, "short"));
         else if (streq(verb, "delete-pod"))
                 cm_delete_pod(&s->c, set);
         else

@@ -209,6 +209,21 @@ static void test_what_is_missing_counts_from_the_first_sight(void **state) {
         assert_int_equal(remembered(&l, FILE_A, 700010)->missing_for, 10);
 }
 
+/* Something else is waited for from then on. */
+static void test_what_is_missing_anew_counts_anew(void **state) {
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+        Made m;
+
+        (void)state;
+        missing_is(&l, true, 1000);
+        (void)calm(&m);
+        m.row.missing = m.row.missing_anew = true;
+        assert_int_equal(ledger_learn(&l, &m.plan, 3000), 0);
+        assert_int_equal(remembered(&l, FILE_A, 3500)->missing_for, 500);
+        missing_is(&l, true, 4000);
+        assert_int_equal(remembered(&l, FILE_A, 5000)->missing_for, 2000);
+}
+
 /* It came back within the time for which an entry is kept, or has no row any more. */
 static void test_what_is_not_missing_now_is_not_counted(void **state) {
         _cleanup_ledger_ Ledger l = LEDGER_INIT;
@@ -363,6 +378,7 @@ int main(void) {
                 cmocka_unit_test(test_restart_on_request_is_no_try),
                 cmocka_unit_test(test_what_is_gone_counts_from_the_first_sight),
                 cmocka_unit_test(test_what_is_missing_counts_from_the_first_sight),
+                cmocka_unit_test(test_what_is_missing_anew_counts_anew),
                 cmocka_unit_test(test_what_is_not_missing_now_is_not_counted),
                 cmocka_unit_test(test_what_has_no_row_is_not_waited_for),
                 cmocka_unit_test(test_who_waits_is_not_forgotten),

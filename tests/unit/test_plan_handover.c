@@ -40,7 +40,7 @@ static const Policy policies[] = {
 typedef struct Outcome {
         const char *steps;
         const char *report; /* state and reason; "* Reason": the state is the witness's; NULL: not looked at */
-        const char *keeps;  /* what is remembered: "POD BOOT", "stopped" behind it; "" */
+        const char *keeps;  /* what is remembered: "POD BOOT", "unplaced", "stopped" behind it; "" */
 } Outcome;
 
 /* In the facts @ is what the witness says of our pod, $ what it says of theirs. */
@@ -72,6 +72,9 @@ typedef struct Situation {
 #define OURS "tombstone a/x pod=1 witness=@\n"
 
 #define GIVEN "hand-over", "HandedOver HandedOver", "x-k7x2p one"
+#define ROOM_MADE "hand-over", "HandedOver HandedOver", "x-k7x2p one unplaced"
+#define UNPLACED "handover a/x pod=x-k7x2p unplaced witness=$\n"
+#define IN_VAIN "handover a/x pod=x-k7x2p boot= unplaced witness=$\n"
 #define GONE "", "HandedOver HandedOver", "x-k7x2p one"
 #define WAITS "", "* HandingOver", ""
 #define BACK "x-k7x2p "
@@ -91,7 +94,7 @@ static const Situation situations[] = {
         { "Ready once, and the server is away",
           STANDS WANT "theirs a/x unknown pod=ready pods-unknown\nset server-away", .want = { "", "* Fits", "" } },
         { "ports, no pod yet", STANDS80 WANT80 "theirs a/x runs", .want = { WAITS } },
-        { "ports, unbound", STANDS80 WANT80 UNBOUND, .want = { GIVEN }, FROZEN },
+        { "ports, unbound", STANDS80 WANT80 UNBOUND, .want = { ROOM_MADE }, FROZEN },
         { "ports, bound", STANDS80 WANT80 BOUND, .theirs = "rtu", .want = { GIVEN }, REFUSED },
         { "ports, refused for almost too long", "memory a/x missing=119999\n" STANDS80 WANT80 BOUND, .theirs = "rtu",
           .want = { GIVEN }, REFUSED },
@@ -112,12 +115,13 @@ static const Situation situations[] = {
         { "exists, bound", STANDS WANT RUNS "pod=bound mode=exists", .want = { GIVEN }, FROZEN },
         { "exists, ports, bound", STANDS80 WANT80 RUNS "pod=bound mode=exists", .theirs = "rtu", .want = { GIVEN },
           REFUSED },
-        { "ports only in what stands, unbound", STANDS80 "want a/x present 2\n" UNBOUND, .want = { GIVEN }, FROZEN },
-        { "ports only in what is wanted, unbound", STANDS "want a/x present 2:80\n" UNBOUND, .want = { GIVEN },
+        { "ports only in what stands, unbound", STANDS80 "want a/x present 2\n" UNBOUND, .want = { ROOM_MADE },
+          FROZEN },
+        { "ports only in what is wanted, unbound", STANDS "want a/x present 2:80\n" UNBOUND, .want = { ROOM_MADE },
           FROZEN },
         { "never, Ready", STANDS80 WANT80 RUNS "pod=ready mode=never", .want = { "", "* Fits", "" } },
         { "exists, no pod", STANDS WANT RUNS "mode=exists", .want = { WAITS } },
-        { "exists, unbound", STANDS WANT RUNS "pod=unbound mode=exists", .want = { GIVEN }, FROZEN },
+        { "exists, unbound", STANDS WANT RUNS "pod=unbound mode=exists", .want = { ROOM_MADE }, FROZEN },
         { "ready, ports, bound", STANDS80 WANT80 RUNS "pod=bound mode=ready", .want = { WAITS } },
         { "ready, ports, Ready", STANDS80 WANT80 RUNS "pod=ready mode=ready", .theirs = "ru", .want = { GIVEN },
           FROZEN },
@@ -131,7 +135,8 @@ static const Situation situations[] = {
         { "another pod than before", STANDS WANT READY "handover a/x pod=x-old99 witness=$", .theirs = "ru",
           .want = { GIVEN }, .held = "rtu", .frozen = { "", NULL, "x-old99 one" } },
         { "nothing stood, and bound", WANT BOUND, .want = { GONE } },
-        { "nothing stood, ports, and unbound", WANT80 UNBOUND, .want = { GONE } },
+        { "nothing stood, ports, and unbound", WANT80 UNBOUND,
+          .want = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
         { "nothing stood, and unbound", WANT UNBOUND, .want = { "create=1", "* HandingOver", "" } },
         { "nothing stood, ready, and bound", WANT RUNS "pod=bound mode=ready",
           .want = { "create=1", "* HandingOver", "" } },
@@ -188,11 +193,11 @@ static const Situation situations[] = {
           .want = { "forget", "HandedOver HandedOver", "x-k7x2p one" }, .held = "rtu",
           .frozen = { "", "* Restarting", "" } },
         { "a pod of the same port ends", STANDS80 "tombstone a/y 80 witness=running\n" WANT80 UNBOUND,
-          .want = { GIVEN }, FROZEN },
+          .want = { ROOM_MADE }, FROZEN },
 
         /* It cannot be written, */
         { "kept: Ready", STANDS "want a/x keep\n" READY, .theirs = "ru", .want = { GIVEN }, FROZEN },
-        { "kept: ports of what stands, unbound", STANDS80 "want a/x keep\n" UNBOUND, .want = { GIVEN }, FROZEN },
+        { "kept: ports of what stands, unbound", STANDS80 "want a/x keep\n" UNBOUND, .want = { ROOM_MADE }, FROZEN },
         { "kept: bound", STANDS "want a/x keep\n" BOUND, .want = { "", "Waiting WaitingForConfigMap", "" } },
         { "kept: it was away", "want a/x keep\n" BOUND RECORD, .want = { GONE } },
         { "kept: deleted, but theirs still runs", "want a/x keep\ntheirs a/x absent\n" RECORD, .theirs = "r",
@@ -252,6 +257,52 @@ static const Situation situations[] = {
           .theirs = "r", .want = { "", "HandedOver HandedOver", BACK } },
         { "away: the boot is not known", WANT "theirs a/x runs\nset boot=unknown\n" RECORD, .theirs = "tgu",
           .want = { "create=1+back", "* HandingOver", BACK } },
+
+        /* Theirs finds no place. */
+        { "unplaced", WANT80 UNBOUND UNPLACED, .want = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
+        { "unplaced for almost long", "memory a/x missing=59999\n" WANT80 UNBOUND UNPLACED,
+          .want = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
+        { "unplaced for long, but the last one still runs", "memory a/x missing=60000\n" WANT80 UNBOUND UNPLACED,
+          .theirs = "rt", .want = { "", "Waiting ControllerEnding", "x-k7x2p one unplaced" } },
+        { "unplaced for long", "memory a/x missing=60000\n" WANT80 UNBOUND UNPLACED, .theirs = "gu",
+          .want = { "create=1:80+back", "* HandingOver", BACK " unplaced" } },
+        { "unplaced for long: another pod than at first",
+          "memory a/x missing=60000\n" WANT80 UNBOUND "handover a/x pod=x-old99 unplaced", .theirs = "gu",
+          .want = { "create=1:80+back", "* HandingOver", BACK " unplaced" } },
+        { "unplaced for long, but ours still ends", "memory a/x missing=60000\n" OURS80 WANT80 UNBOUND UNPLACED,
+          .theirs = "gu", .want = { "create=1:80+back", "* HandingOver", BACK " unplaced" }, .waits = "rt",
+          .waiting = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
+        { "unplaced for long, exists", "memory a/x missing=60000\n" WANT RUNS "pod=unbound mode=exists\n" UNPLACED,
+          .theirs = "gu", .want = { "create=1+back", "* HandingOver", BACK " unplaced" } },
+        { "unplaced, and nobody says so any more", "memory a/x missing=60000\n" WANT80 CUT UNPLACED, .theirs = "ru",
+          .want = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
+        { "unplaced, and the server is away for long", "memory a/x missing=60000\n" WANT80 CUT UNPLACED, .theirs = "g",
+          .want = { "create=1:80+back", "* Fits", BACK } },
+        { "unplaced, and there is none", "memory a/x missing=60000\n" WANT80 "theirs a/x runs\n" UNPLACED,
+          .want = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
+        { "unplaced, and then bound", "memory a/x missing=60000\n" WANT80 BOUND UNPLACED, .want = { GONE } },
+        { "placed once, and then unbound: a rolling update", "memory a/x missing=600000\n" WANT80 UNBOUND RECORD,
+          .want = { GONE } },
+        { "unplaced, and then it was deleted", WANT80 "theirs a/x absent pod=unbound\n" UNPLACED, .theirs = "gu",
+          .want = { "create=1:80+back", "* Fits", "" } },
+        { "unplaced, and the hand-over was interrupted", STANDS80 WANT80 UNBOUND UNPLACED, .theirs = "gu",
+          .want = { ROOM_MADE }, .held = "rtu", .frozen = { "", NULL, "x-k7x2p one unplaced" } },
+        { "in vain", STANDS80 WANT80 UNBOUND IN_VAIN, .want = { "", "* HandingOver", BACK " unplaced" } },
+        { "in vain, and its file is missing", "written a/x 1:80 witness=@\n" WANT80 UNBOUND IN_VAIN,
+          .want = { "restore=1:80", "* HandingOver", BACK " unplaced" } },
+        { "in vain for almost an hour", "memory a/x missing=3599999\n" STANDS80 WANT80 UNBOUND IN_VAIN,
+          .want = { "", "* HandingOver", BACK " unplaced" } },
+        { "in vain for an hour", "memory a/x missing=3600000\n" STANDS80 WANT80 UNBOUND IN_VAIN, .want = { ROOM_MADE },
+          .held = "rtu", .frozen = { "", NULL, BACK " unplaced" } },
+        { "in vain, and the server is away", STANDS80 WANT80 CUT IN_VAIN, .want = { "", "* Fits", BACK " unplaced" } },
+        { "in vain, and then another pod", STANDS80 WANT80 UNBOUND "handover a/x pod=x-old99 boot= unplaced witness=$",
+          .want = { ROOM_MADE }, .held = "rtu", .frozen = { "", NULL, "x-old99  unplaced" } },
+        { "in vain, and then it is deleted", STANDS80 WANT80 "theirs a/x absent\n" IN_VAIN,
+          .want = { "", "* Fits", "" } },
+        { "made room before a reboot", STANDS80 WANT80 UNBOUND "handover a/x pod=x-k7x2p boot=zero unplaced witness=$",
+          .want = { ROOM_MADE }, .held = "rtu", .frozen = { "", NULL, "x-k7x2p zero unplaced" } },
+        { "ports, unbound, and the boot is not known", STANDS80 WANT80 UNBOUND "set boot=unknown\n",
+          .want = { "hand-over", "HandedOver HandedOver", BACK }, FROZEN },
 
         /* A reboot. */
         { "reboot: the server is away, but theirs runs", WANT CUT BEFORE, .theirs = "r", .want = { GONE } },
@@ -388,8 +439,8 @@ static const Situation situations[] = {
           .want = { "restore=1", "* HandingOver", "" } },
         { "only new: Ready", STANDS "want a/x present 2 only-new\n" READY, .theirs = "ru", .want = { GIVEN }, FROZEN },
         /* Others that want its port. */
-        { "another one wants its port: it is given", STANDS80 WANT80 UNBOUND "want b/y present 1:80", .want = { GIVEN },
-          FROZEN },
+        { "another one wants its port: it is given", STANDS80 WANT80 UNBOUND "want b/y present 1:80",
+          .want = { ROOM_MADE }, FROZEN },
         { "another one wants its port: theirs has it", WANT80 BOUND RECORD "want b/y present 1:80", .want = { GONE } },
         { "another one wants its port: theirs still runs", WANT80 "theirs a/x absent\n" RECORD "want b/y present 1:80",
           .theirs = "r", .want = { "", "Waiting ControllerEnding", "x-k7x2p one" } },
@@ -453,6 +504,7 @@ static void carry_out(World *w, const Plan *plan) {
 
                 assert_string_equal(x->uid, h->uid);
                 x->boot = h->boot;
+                x->unplaced = h->unplaced;
                 x->stopped = h->stopped;
                 x->witness = witness_before(w, h->uid, records, n);
         }
@@ -503,7 +555,8 @@ static void say_handovers(const Plan *plan, Buf *out) {
 
                 assert_string_equal(h->namespace, "a");
                 assert_string_equal(h->name, "x");
-                buf_printf(out, "%s%s %s%s", i ? ", " : "", h->pod, h->boot, h->stopped ? " stopped" : "");
+                buf_printf(out, "%s%s %s%s%s", i ? ", " : "", h->pod, h->boot, h->unplaced ? " unplaced" : "",
+                           h->stopped ? " stopped" : "");
         }
 }
 
@@ -567,8 +620,12 @@ static void check_again(World *w, const Plan *plan, const char *where) {
         _cleanup_buf_ Buf steps = BUF_INIT, before = BUF_INIT, after = BUF_INIT;
 
         carry_out(w, plan);
-        for (size_t i = 0; i < w->facts.n_memory; i++)
+        for (size_t i = 0; i < w->facts.n_memory; i++) {
                 w->memory[i].restart = false;
+                /* As the ledger does it. */
+                if (plan_find_row(plan, "a", "x")->missing_anew)
+                        w->memory[i].missing_for = 0;
+        }
         assert_int_equal(plan_make(&w->facts, &again), 0);
         say_steps(w, &again, &steps);
         say_handovers(plan, &before);

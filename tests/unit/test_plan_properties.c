@@ -54,9 +54,9 @@ static void fail_with(World *w, const Plan *plan, const char *what) {
                                    t->pods_known, (int)t->pod, (int)t->witness, (int)t->mode);
         }
         for (size_t i = 0; i < w->facts.n_handovers; i++)
-                buf_printf(&out, "handover %s/%s pod=%s boot=%s stopped=%d witness=%d\n",
+                buf_printf(&out, "handover %s/%s pod=%s boot=%s unplaced=%d stopped=%d witness=%d\n",
                            w->facts.handovers[i].namespace, w->facts.handovers[i].name, w->facts.handovers[i].pod,
-                           w->facts.handovers[i].boot, w->facts.handovers[i].stopped,
+                           w->facts.handovers[i].boot, w->facts.handovers[i].unplaced, w->facts.handovers[i].stopped,
                            (int)w->facts.handovers[i].witness);
         buf_printf(&out, "server-away=%d stop-if-deleted=%d kubelet-up=%" PRId64 "\n\n", w->facts.server_away,
                    w->facts.stop_if_deleted, w->facts.kubelet_up_for);
@@ -325,7 +325,7 @@ static void check_handovers(World *w, const Plan *plan, const Disk *before, Disk
                 if (handed && (stands || !after->records[i].known || !streq(after->records[i].boot, "one")))
                         fail_with(w, plan, "handed over, but it stands, or is not remembered");
                 if (row && row->missing && !s->of[i].theirs.awaited && !before->records[i].known &&
-                    s->of[i].theirs.daemonset != THEIRS_RUNS)
+                    !after->records[i].unplaced && s->of[i].theirs.daemonset != THEIRS_RUNS)
                         fail_with(w, plan, "missing, though it was not handed over");
         }
 }
@@ -348,7 +348,8 @@ static int compare_files(const void *a, const void *b) {
 static bool same_record(const Record *a, const Record *b) {
         if (!a->known || !b->known)
                 return a->known == b->known;
-        return a->stopped == b->stopped && streq(a->pod, b->pod) && streq(a->boot, b->boot);
+        return a->unplaced == b->unplaced && a->stopped == b->stopped && streq(a->pod, b->pod) &&
+               streq(a->boot, b->boot);
 }
 
 /* Equal directories, and equal memories of what stands. */
@@ -383,6 +384,17 @@ static bool withdraws(const Plan *plan, const char *file) {
         return false;
 }
 
+/* Whether what is missing begins to be so with the plan. */
+static bool misses_anew(const Plan *plan, const char *file) {
+        for (size_t i = 0; i < plan->n_rows; i++) {
+                char name[MANIFEST_NAME_MAX + 1];
+
+                if (manifest_file_name(plan->rows[i].namespace, plan->rows[i].name, name) == 0 && streq(name, file))
+                        return plan->rows[i].missing_anew;
+        }
+        return false;
+}
+
 /* What the plan writes would be withdrawn by the next one, if that were asked for once more, or if the pod before were
  * absent still. */
 static PlanMemory *memory_for_another(const World *w, const Plan *plan) {
@@ -395,6 +407,8 @@ static PlanMemory *memory_for_another(const World *w, const Plan *plan) {
                         memory[i].restart = false;
                         memory[i].absent_for = 0;
                 }
+                if (misses_anew(plan, memory[i].file))
+                        memory[i].missing_for = 0;
         }
         return memory;
 }
@@ -549,8 +563,13 @@ static void plan_once(World *w, Agent *a, Disk *disk, size_t counts[STEP_TOUCH +
         same = *disk;
         disk_remember(&same, &again);
         for (size_t i = 0; i < N_NAMES; i++)
-                if (!stale && !same_record(&same.records[i], &disk->records[i]))
-                        fail_with(w, &again, "a second plan remembers something else");
+                if (!stale && !same_record(&same.records[i], &disk->records[i])) {
+                        _cleanup_buf_ Buf what = BUF_INIT;
+
+                        buf_str(&what, "a second plan remembers something else, after:\n");
+                        world_print(w, &plan, &what);
+                        fail_with(w, &again, buf_text(&what));
+                }
         learn(w, a, &again);
 }
 

@@ -362,6 +362,8 @@ static const struct HandoverRow {
         { "a hand-over without a boot", "\"boot\":\"boot-1\"", "\"boot\":1", false },
         { "a hand-over that may be stopped", "\"stopped\":false", "\"stopped\":0", false },
         { "a hand-over that does not say whether it is stopped", "\"stopped\":false", "\"x\":false", false },
+        { "a hand-over that may be unplaced", "\"unplaced\":false", "\"unplaced\":0", false },
+        { "a hand-over that does not say whether it is unplaced", "\"unplaced\":false", "\"x\":false", true },
         { "two hand-overs of one name", "\"name\":\"b\"", "\"name\":\"a\"", false },
         { "hand-overs out of order", "\"name\":\"a\"", "\"name\":\"c\"", true },
         { "two hand-overs of one name in two namespaces", "\"name\":\"b\",\"namespace\":\"kube-system\"",

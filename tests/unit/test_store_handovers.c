@@ -56,6 +56,7 @@ static void assert_remembered(size_t i, const PlanHandover *want) {
         assert_string_equal(h->pod, want->pod);
         assert_string_equal(h->uid, want->uid);
         assert_string_equal(h->boot, want->boot);
+        assert_int_equal(h->unplaced, want->unplaced);
         assert_int_equal(h->stopped, want->stopped);
         assert_int_equal(h->witness, WITNESS_UNKNOWN);
 }
@@ -69,7 +70,7 @@ static void whole_set_is_remembered(void **unused) {
         open_store();
         scan();
         assert_int_equal(snapshot.n_handovers, 0);
-        for (int i = 0; i < 8; i++) {
+        for (int i = 0; i < 9; i++) {
                 switch (i) {
                 case 1:
                         both[1].pod = "b-2";
@@ -88,6 +89,9 @@ static void whole_set_is_remembered(void **unused) {
                         break;
                 case 6:
                         both[1].namespace = "other";
+                        break;
+                case 8:
+                        both[1].unplaced = true;
                         break;
                 default:
                         both[0].stopped = i == 7;
