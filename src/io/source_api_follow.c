@@ -112,9 +112,10 @@ void follow_look(Follow *f) {
         ReflectorState state = reflector_state(f->reflector);
         bool is_new = generation != f->generation, first = state == REFLECTOR_LIVE && f->state != state;
 
-        if (state != f->state)
+        if (state != f->state || reflector_status(f->reflector) != f->status)
                 api_news(s, API_CHANGED_STATE);
         f->state = state;
+        f->status = reflector_status(f->reflector);
         f->generation = generation;
         /* What was confirmed for the first time is written even if it is as it was: it is that old, and no older. */
         if ((is_new || first) && follow_is_cached(f))

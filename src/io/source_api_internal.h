@@ -41,7 +41,8 @@ typedef struct Follow {
         uint64_t generation;    /* that was looked at */
         bool unsaved;           /* the cache has an older one */
         int64_t said_at;        /* seconds, realtime: when the server last said anything of it; 0: never */
-        ReflectorState state;   /* that was told */
+        ReflectorState state;   /* that was told, */
+        int status;             /* and HTTP's, which is why; or 0 */
 } Follow;
 
 /* What was asked for, but the server is not, since the identity is the kubelet's: DaemonSets and unbound pods. */

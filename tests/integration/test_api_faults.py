@@ -99,14 +99,14 @@ class FaultHost(ApiHost):
         self.child.send_signal(signal.SIGHUP)
 
     def hurried(self, predicate, what, deadline=None):
-        """Waits without patience for back-offs."""
-        last = 0.0
+        """Waits without patience for back-offs; where all is slow, it must come to an end between two reloads."""
+        last, pause = 0.0, 0.1
 
         def look():
-            nonlocal last
+            nonlocal last, pause
             got = predicate()
-            if not got and time.monotonic() - last > 0.1:
-                last = time.monotonic()
+            if not got and time.monotonic() - last > pause:
+                last, pause = time.monotonic(), min(pause * 1.2, 5)
                 self.reload()
             return got
         return self.wait_for(look, what, deadline)
@@ -487,6 +487,17 @@ class Identity(FaultHost):
         self.write_kubeconfig(good)
         self.wait_for(lambda: not self.api()["problem"], "the good one")
         self.assertEqual(self.verdict().returncode, 0)
+
+    def test_another_fault_than_before_is_told(self):
+        tokens = self.dir / "token"
+        self.server.kubeconfig(self.kubeconfig, token="first", token_file=tokens)
+        self.stand()
+        broken = self.server.fault(None, "status", code=500, times=None)
+        self.server.drop_watches()
+        self.wait_said("500", hurry=False)
+        self.take_back("first")
+        self.server.remove_fault(broken)
+        self.wait_said("does not accept this identity", hurry=False)
 
     def test_token_is_renewed_in_its_file(self):
         tokens = self.dir / "token"

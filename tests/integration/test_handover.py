@@ -78,15 +78,15 @@ class HandoverHost(HoldHost):
         self.child.send_signal(signal.SIGHUP)
 
     def wait_hurried(self, predicate, what, deadline=LONG):
-        """Without the pauses between failures."""
-        began = time.monotonic()
+        """Without the pauses between failures; where all is slow, it must come to an end between two reloads."""
+        began, pause = time.monotonic(), 1
 
         def look():
-            nonlocal began
+            nonlocal began, pause
             if not predicate():
-                if time.monotonic() > began + 1:
+                if time.monotonic() > began + pause:
                     self.hurry()
-                    began = time.monotonic()
+                    began, pause = time.monotonic(), min(pause * 1.2, 5)
                 return False
             return True
         self.wait_for(look, what, deadline)
