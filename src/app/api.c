@@ -154,22 +154,26 @@ static int add_tokens(Refs *r, const PlanWanted *w, const Rendered *rendered) {
         return rendered->n_tokens > 0 ? add_ref(r, API_CONFIGMAP, w->namespace, PAYLOAD_ROOT_CA) : 0;
 }
 
-/* Theirs has been bound since ours went. */
-static bool is_placed(const ApiFollow *f, const PlanWanted *w) {
-        for (size_t i = 0; f->boot && i < f->n_given; i++)
-                if (streq(f->given[i].boot, f->boot) && streq(f->given[i].name, w->name) &&
-                    streq(f->given[i].namespace, w->namespace))
-                        return !f->given[i].unplaced;
-        return false;
+/* Of its last hand-over; or NULL. */
+static const PlanHandover *find_given(const ApiFollow *f, const PlanWanted *w) {
+        for (size_t i = 0; i < f->n_given; i++)
+                if (streq(f->given[i].name, w->name) && streq(f->given[i].namespace, w->namespace))
+                        return &f->given[i];
+        return NULL;
 }
 
 /* Unbound ones are those of all nodes, and a rollout makes many: they are looked at only where theirs may have to wait
  * for ours. */
 static bool wants_unbound(const ApiFollow *f, size_t i) {
         const WantedItem *item = &f->wanted->items[i];
+        const PlanHandover *given = find_given(f, &f->wanted->wanted[i]);
+        bool is_away = given && f->boot && streq(given->boot, f->boot);
         bool waits = item->rendered.n_ports > 0 || wanted_own(item)->handoff == HANDOFF_EXISTS || !item->rendered.bytes;
 
-        return waits && !(item->from_api && wanted_is_fenced(item->object)) && !is_placed(f, &f->wanted->wanted[i]);
+        if (item->from_api && wanted_is_fenced(item->object))
+                return false;
+        /* While ours is away: till theirs runs, whatever becomes of the ports that it went for. */
+        return is_away ? given->unplaced : waits;
 }
 
 static bool has_pods(const Refs *r, ApiRefKind kind, const char *namespace) {

@@ -45,7 +45,7 @@ static bool was_in_vain(const HandoverFacts *f) {
 
 /* Theirs is far enough for ours to go, or not to begin. */
 static bool may_go(const HandoverFacts *f) {
-        if (pod_of(f) == POD_NONE || (was_in_vain(f) && f->missing_for < HANDOVER_AGAIN))
+        if (pod_of(f) == POD_NONE || (was_in_vain(f) && f->unplaced_for < HANDOVER_AGAIN))
                 return false;
         if (f->mode == HANDOFF_READY)
                 return is_ready(f);
@@ -83,14 +83,14 @@ static Handover come_back(const HandoverFacts *f) {
 }
 
 static bool is_given_up(const HandoverFacts *f) {
-        int64_t limit = is_unplaced(f) ? HANDOVER_UNPLACED : f->server_away ? HANDOVER_ALONE : HANDOVER_UNSEEN;
-
-        return f->missing_for >= limit;
+        if (is_unplaced(f))
+                return f->unplaced_for >= HANDOVER_UNPLACED;
+        return handover_is_missing(f) && f->missing_for >= (f->server_away ? HANDOVER_ALONE : HANDOVER_UNSEEN);
 }
 
 /* Until it is not, or until it lasts too long: then the controller's next pod is refused as well. */
 static bool is_refused_again(const HandoverFacts *f) {
-        if (f->daemonset != THEIRS_RUNS || !f->host_ports || !f->stands || f->stopped)
+        if (f->mode == HANDOFF_NEVER || f->daemonset != THEIRS_RUNS || !f->host_ports || !f->stands || f->stopped)
                 return false;
         return is_refused(f) || (pod_of(f) == POD_NONE && f->missing_for > 0 && f->missing_for < HANDOVER_REFUSED);
 }
@@ -104,13 +104,9 @@ static bool is_doubted(const HandoverFacts *f) {
 bool handover_is_missing(const HandoverFacts *f) {
         if (is_doubted(f))
                 return true;
-        if (f->mode == HANDOFF_NEVER || f->daemonset == THEIRS_ABSENT || f->daemonset == THEIRS_FENCED)
-                return false;
         if (!f->away)
-                return is_refused_again(f) || was_in_vain(f);
-        if (is_unplaced(f))
-                return true;
-        if (f->daemonset == THEIRS_RUNS)
+                return is_refused_again(f);
+        if (f->mode == HANDOFF_NEVER || f->daemonset != THEIRS_UNKNOWN)
                 return false;
         if (f->server_away)
                 return f->pod_gone || f->pod_idle;
@@ -120,7 +116,7 @@ bool handover_is_missing(const HandoverFacts *f) {
 static Handover stay_away(const HandoverFacts *f) {
         Handover back;
 
-        if (!handover_is_missing(f) || !is_given_up(f))
+        if (!is_given_up(f))
                 return HANDOVER_AWAY;
         back = come_back(f);
         return back == HANDOVER_NONE && is_unplaced(f) ? HANDOVER_WAITS : back;

@@ -78,10 +78,12 @@ typedef struct HandoverFacts {
         bool kubelet_ran;     /* since this host booted: theirs may be there */
         bool given;           /* ours was handed over (in whatever boot), and did not come back for good; */
         bool away;            /* it was so since this host booted, and did not come back at all; */
-        bool unplaced;        /* `pod` is unbound, ours went for it and it has not been bound since. If not `away`: in
-                                 vain, ours came back */
+        bool unplaced;        /* ours went for a pod, none of theirs has run since, and `pod` is unbound. If not `away`,
+                                 that was in vain: ours came back, and `pod` is that one */
         bool stopped;         /* it was so, and then the DaemonSet was deleted: not `away` */
         bool stop_if_deleted; /* [daemonsets] on_api_deleted = stop */
+        int64_t unplaced_for; /* milliseconds since ours ended for such a pod; that nobody could be asked for a moment
+                                 does not begin it anew */
         int64_t missing_for;  /* milliseconds for which handover_is_missing was true, or the answer was awaited */
 } HandoverFacts;
 
@@ -97,6 +99,6 @@ typedef enum Handover {
 Handover handover_decide(const HandoverFacts *f);
 
 /* Ours is away, and what should run in its place is not there: if that lasts, ours comes back. Or ours stands, and the
- * kubelet refuses theirs because of it, or it made room in vain, or it is to stop, as the DaemonSet was deleted: if
- * that lasts, ours goes. */
+ * kubelet refuses theirs because of it, or it is to stop, as the DaemonSet was deleted: if that lasts, ours goes. (That
+ * theirs finds no place is another matter: unplaced_for.) */
 bool handover_is_missing(const HandoverFacts *f);

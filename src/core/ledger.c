@@ -43,6 +43,7 @@ static LedgerEntry *get(Ledger *l, const char *file, int64_t now) {
                 .absent_since = -1,
                 .gone_since = -1,
                 .missing_since = -1,
+                .unplaced_since = -1,
                 .window = now,
                 .needed = now,
                 .repaired = now,
@@ -76,6 +77,7 @@ int ledger_memory(Ledger *l, int64_t now, const PlanMemory **ret, size_t *ret_n)
                                           .retries = e->retries,
                                           .gone_for = e->gone_since < 0 ? 0 : now - e->gone_since,
                                           .missing_for = e->missing_since < 0 ? 0 : now - e->missing_since,
+                                          .unplaced_for = e->unplaced_since < 0 ? 0 : now - e->unplaced_since,
                                           .held_since = e->held_since };
         }
         free(l->memory);
@@ -146,7 +148,8 @@ static void learn_absence(LedgerEntry *e, const PlanRow *row, int64_t now) {
         /* As the plan had it, whatever is shown. */
         e->told_absent = row->absent_for >= 0 && (row->absent_for >= PLAN_ABSENT || e->retries > 0);
         e->gone_since = !row->gone ? -1 : e->gone_since < 0 ? now : e->gone_since;
-        e->missing_since = !row->missing ? -1 : e->missing_since < 0 || row->missing_anew ? now : e->missing_since;
+        e->missing_since = !row->missing ? -1 : e->missing_since < 0 ? now : e->missing_since;
+        e->unplaced_since = !row->unplaced ? -1 : e->unplaced_since < 0 || row->unplaced_anew ? now : e->unplaced_since;
 }
 
 static int learn_row(Ledger *l, const PlanRow *row, int64_t now) {
@@ -158,8 +161,8 @@ static int learn_row(Ledger *l, const PlanRow *row, int64_t now) {
         if (manifest_file_name(row->namespace, row->name, file) < 0)
                 return 0;
         e = find(l, file);
-        if (!e &&
-            (row->delayed || row->damped || row->absent_for >= 0 || row->gone || row->missing || held || conflict)) {
+        if (!e && (row->delayed || row->damped || row->absent_for >= 0 || row->gone || row->missing || row->unplaced ||
+                   held || conflict)) {
                 e = get(l, file, now);
                 if (!e)
                         return -ENOMEM;
@@ -207,11 +210,12 @@ static void forget(Ledger *l, int64_t now) {
                         e->unwanted_since = -1;
                 if (!e->seen) {
                         e->held_since = 0;
-                        e->absent_since = e->gone_since = e->missing_since = -1;
+                        e->absent_since = e->gone_since = e->missing_since = e->unplaced_since = -1;
                         e->retries = 0;
                 }
                 if (e->unwanted_since < 0 && e->absent_since < 0 && e->gone_since < 0 && e->missing_since < 0 &&
-                    e->retries == 0 && !e->held && !e->conflict && now - e->needed >= LEDGER_FIGHT_WINDOW)
+                    e->unplaced_since < 0 && e->retries == 0 && !e->held && !e->conflict &&
+                    now - e->needed >= LEDGER_FIGHT_WINDOW)
                         free(e->file);
                 else
                         l->entries[kept++] = *e;

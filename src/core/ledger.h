@@ -34,6 +34,7 @@ typedef struct LedgerEntry {
         unsigned retries;                  /* writings since its pod was last seen */
         int64_t gone_since;                /* the pod of what was withdrawn is gone since; -1 */
         int64_t missing_since;             /* what it was handed over to is missing since; -1 */
+        int64_t unplaced_since;            /* that finds no place since; -1 */
 } LedgerEntry;
 
 typedef struct Ledger {

@@ -109,7 +109,7 @@ typedef struct PlanHandover {
         const char *namespace, *name;
         const char *pod, *uid; /* the controller's last pod here; "" where none was seen */
         const char *boot;      /* the boot in which it is away; of an earlier one, or "": it came back */
-        bool unplaced;         /* ours made room for an unbound pod, and none of theirs has been bound since */
+        bool unplaced;         /* ours made room for an unbound pod, and none of theirs has run since */
         bool stopped;          /* then it was deleted in the API server, and so it runs nowhere */
         Witness witness;       /* of that pod; a fact only */
 } PlanHandover;
@@ -128,6 +128,7 @@ typedef struct PlanMemory {
         int64_t gone_for;     /* milliseconds since the pod of what was withdrawn was first seen gone; or 0 */
         int64_t held_since;   /* seconds, realtime: it is held since; 0: it was not */
         int64_t missing_for;  /* milliseconds for which theirs, or word of it, is missing (PlanRow.missing); or 0 */
+        int64_t unplaced_for; /* milliseconds for which theirs finds no place (PlanRow.unplaced); or 0 */
 } PlanMemory;
 
 enum {                                  /* milliseconds */
@@ -241,8 +242,9 @@ typedef struct PlanRow {
         bool ours_runs;         /* a pod of ours runs here, of what stands or of what was withdrawn; */
         bool theirs_run;        /* the DaemonSet controller's pod does, */
         const char *theirs_pod; /* which is this, or was the last one; borrowed from the facts; NULL: none is known */
-        bool missing;           /* what it is handed over to is missing, or the server's answer, */
-        bool missing_anew;      /* and it is another wait than before */
+        bool missing;           /* what it was handed over to is missing, or the server's answer */
+        bool unplaced;          /* ours made room for a pod that is not known to have found a place; */
+        bool unplaced_anew;     /* it does so with this plan */
         int64_t written_at;     /* what stands: seconds, realtime; 0: nothing stands, or not known */
 } PlanRow;
 

@@ -64,7 +64,7 @@ static bool runs_ours(const PlanItem *it) {
 
 /* While something of ours is there, and has the ports, the kubelet refuses theirs. */
 static bool is_ours_seen(const PlanFacts *f, const PlanItem *it) {
-        return runs_ours(it) || item_is_ending(f, it);
+        return runs_ours(it) || item_is_ending_soon(f, it);
 }
 
 /* Since this boot; or theirs has processes, so it was started in this boot, and nothing of ours is there. What runs was
@@ -78,14 +78,36 @@ static bool is_away(const PlanFacts *f, const PlanItem *it) {
                (h->witness == WITNESS_RUNNING && !item_stands(it) && !item_has_last(it) && !item_still_runs(f, it));
 }
 
-/* Ours made room, and is away, or came back from this very pod. */
+static int64_t unplaced_for(const PlanFacts *f, const PlanItem *it) {
+        const PlanMemory *m = memory_of(f, it->file);
+
+        return m ? m->unplaced_for : 0;
+}
+
+/* Ours came back from the pod for which it went; perhaps without that being written down. */
+static bool was_in_vain(const PlanFacts *f, const PlanItem *it) {
+        return !*it->record->boot || (runs_ours(it) && unplaced_for(f, it) >= HANDOVER_UNPLACED);
+}
+
+/* Ours went for a pod that is unbound, and is away, or came back from this very one. */
 static bool is_unplaced(const PlanFacts *f, const PlanItem *it) {
         const PlanHandover *h = it->record;
         const PlanTheirs *t = it->wanted->theirs;
 
         if (!h || !h->unplaced || !t->pods_known || t->pod != POD_UNBOUND)
                 return false;
-        return is_away(f, it) || (!*h->boot && streq(h->uid, t->pod_uid));
+        if (is_away(f, it))
+                return it->wanted->wish == WISH_PRESENT; /* else there is nothing to come back with */
+        return was_in_vain(f, it) && streq(h->uid, t->pod_uid);
+}
+
+/* From the end of ours. Whoever cannot be asked for a moment would say the same. */
+static bool lasts_unplaced(const PlanFacts *f, const PlanItem *it) {
+        const PlanHandover *h = it->record;
+
+        if (!h || !h->unplaced || it->yields)
+                return false;
+        return it->wanted->theirs->pods_known ? is_unplaced(f, it) : is_away(f, it) || was_in_vain(f, it);
 }
 
 static int decide(const PlanFacts *f, PlanItem *it) {
@@ -110,6 +132,7 @@ static int decide(const PlanFacts *f, PlanItem *it) {
                 .stopped = it->record && it->record->stopped && !is_away(f, it) &&
                            !(t->daemonset == THEIRS_RUNS && runs_ours(it)),
                 .stop_if_deleted = f->stop_if_deleted,
+                .unplaced_for = unplaced_for(f, it),
                 .missing_for = missing_for(f, it),
         };
         int r = look_for_host_ports(it);
@@ -119,6 +142,8 @@ static int decide(const PlanFacts *f, PlanItem *it) {
         /* Whoever gave up waiting does not wait again because something else is in the way. */
         it->missing = handover_is_missing(&facts) || it->handover == HANDOVER_AWAITED ||
                       (t->awaited && !facts.stands && facts.missing_for >= HANDOVER_PATIENCE);
+        it->yields = it->record && it->record->unplaced && facts.away && facts.runs;
+        it->unplaced = lasts_unplaced(f, it);
         it->ours_runs = runs_ours(it) || item_still_runs(f, it);
         it->theirs_run = witness == WITNESS_RUNNING ||
                          (witness == WITNESS_UNKNOWN && t->pods_known && t->pod == POD_READY);
@@ -159,15 +184,20 @@ bool item_awaits_theirs(const PlanItem *it) {
         return it->handover == HANDOVER_AWAITED || it->handover == HANDOVER_ENDING;
 }
 
-/* Ours is away, or goes now, and none of theirs has been bound since. */
-static bool waits_for_place(const PlanFacts *f, const PlanItem *it) {
-        const PlanTheirs *t;
+/* One that is bound may be refused by the kubelet yet. */
+static bool has_place(const PlanItem *it) {
+        const PlanTheirs *t = it->wanted->theirs;
 
+        return t->pods_known && (t->pod == POD_READY || (t->pod == POD_BOUND && it->theirs_run));
+}
+
+/* Ours is away, or goes now, for a pod that has no place so far. */
+static bool waits_for_place(const PlanFacts *f, const PlanItem *it) {
         if (it->handover != HANDOVER_AWAY || it->pending || !f->boot)
                 return false;
-        t = it->wanted->theirs;
-        return is_away(f, it) ? it->record->unplaced && !(t->pods_known && t->pod >= POD_BOUND)
-                              : t->pods_known && t->pod == POD_UNBOUND;
+        if (is_away(f, it))
+                return it->record->unplaced && !has_place(it);
+        return it->wanted->theirs->pods_known && it->wanted->theirs->pod == POD_UNBOUND;
 }
 
 bool item_makes_room(const PlanFacts *f, const PlanItem *it) {
@@ -216,7 +246,9 @@ static void say_wait(const PlanFacts *f, const PlanItem *it, Buf *out) {
         const PlanTheirs *t = it->wanted->theirs;
         bool ready = t->mode == HANDOFF_READY || (t->mode == HANDOFF_AUTO && !it->host_ports);
 
-        if (is_unplaced(f, it))
+        if (!item_will_stand(it))
+                return;
+        if (is_unplaced(f, it) && !ready)
                 buf_str(out, "; the static pod had made room for it in vain, and does so again after an hour, or for "
                              "the controller's next pod");
         else if (!t->pods_known)
@@ -238,12 +270,12 @@ static const char *why_back(const PlanFacts *f, const PlanItem *it) {
                 return "the DaemonSet is fenced";
         if (it->record->stopped)
                 return "on_api_deleted is run";
+        if (is_unplaced(f, it))
+                return "its pod was not scheduled";
         if (!is_of_this_boot(f, it->record))
                 return t->daemonset == THEIRS_UNKNOWN && !t->pods_known
                                ? "the host was restarted, and the API server has not been seen since"
                                : "the host was restarted";
-        if (is_unplaced(f, it))
-                return "its pod was not scheduled";
         return f->server_away ? "its pod is gone, and the API server cannot be asked"
                               : "its pod has not been seen for long";
 }
@@ -273,7 +305,8 @@ void item_handover_words(const PlanFacts *f, const PlanItem *it, Buf *out) {
                 break;
         case HANDOVER_AWAY:
                 say_pod(f, it, out);
-                if (waits_for_place(f, it) && it->wanted->theirs->pod == POD_UNBOUND)
+                if (waits_for_place(f, it) && it->wanted->theirs->pod == POD_UNBOUND &&
+                    it->wanted->wish == WISH_PRESENT)
                         buf_str(out, "; if it is not scheduled the static pod comes back");
                 break;
         case HANDOVER_STOPPED:
@@ -309,11 +342,11 @@ static bool keep_record(const PlanFacts *f, const PlanItem *it, PlanHandover *re
         if (!item_will_stand(it) || item_is_away(it))
                 return true;
         ret->stopped = false;
-        ret->unplaced = it->record->unplaced && (!*it->record->boot || is_unplaced(f, it));
         if (is_unplaced(f, it)) {
                 ret->pod = t->pod_name;
                 ret->uid = t->pod_uid;
-        }
+        } else if (*it->record->boot && (t->pods_known || !is_of_this_boot(f, it->record)))
+                ret->unplaced = false;
         ret->boot = !f->boot || is_of_this_boot(f, it->record) ? "" : it->record->boot;
         return !is_back_for_good(f, t);
 }

@@ -52,6 +52,8 @@ typedef struct PlanItem {
         bool host_ports;            /* ours has some; */
         bool ours_runs;             /* something of ours runs here, */
         bool theirs_run;            /* theirs does; looked at where the controller may have a part in it */
+        bool unplaced;              /* ours made room for a pod that is not known to have found a place; */
+        bool yields;                /* something of ours has yet to end for it */
         bool missing;               /* what it was handed over to is missing, or word of it */
         const PlanHandover *record; /* of its last hand-over; or NULL */
         bool in_shadow;             /* it is wanted, but what stands is the server's: `wanted` is NULL meanwhile */
@@ -187,6 +189,8 @@ bool is_seen(Witness witness);
 bool tombstone_is_over(const PlanFacts *f, const PlanTombstone *t);
 /* Whether an earlier pod of the item is still seen. */
 bool item_is_ending(const PlanFacts *f, const PlanItem *it);
+/* The same, but for what is left for good: a directory that a kubelet does not clean up. */
+bool item_is_ending_soon(const PlanFacts *f, const PlanItem *it);
 /* Whether an earlier pod of the item has processes. */
 bool item_still_runs(const PlanFacts *f, const PlanItem *it);
 /* Whether its manifest was withdrawn, to be restored. */

@@ -36,6 +36,18 @@ bool item_is_ending(const PlanFacts *f, const PlanItem *it) {
         return false;
 }
 
+static bool may_end_soon(const PlanFacts *f, const PlanTombstone *t) {
+        return t->witness == WITNESS_RUNNING ||
+               (t->witness == WITNESS_TERMINATING && f->now - t->removed_at < t->grace + TERMINATION_SLACK);
+}
+
+bool item_is_ending_soon(const PlanFacts *f, const PlanItem *it) {
+        for (size_t i = 0; i < f->n_tombstones; i++)
+                if (is_of(&f->tombstones[i], it) && may_end_soon(f, &f->tombstones[i]))
+                        return true;
+        return false;
+}
+
 bool item_still_runs(const PlanFacts *f, const PlanItem *it) {
         for (size_t i = 0; i < f->n_tombstones; i++)
                 if (f->tombstones[i].witness == WITNESS_RUNNING && is_of(&f->tombstones[i], it))

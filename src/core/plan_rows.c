@@ -84,16 +84,18 @@ static void fill_memory(const PlanFacts *f, const PlanItem *it, PlanRow *row) {
         row->absent_for = it->absent ? it->absent_for : -1;
         row->gone = it->gone;
         row->handover = it->handover;
-        row->missing_anew = item_makes_room(f, it);
-        row->missing = it->missing || row->missing_anew;
+        row->missing = it->missing;
+        row->unplaced_anew = item_makes_room(f, it);
+        row->unplaced = row->unplaced_anew || it->unplaced;
         row->ours_runs = it->ours_runs;
         row->theirs_run = it->theirs_run;
         row->theirs_pod = item_theirs_pod(it);
         row->alive = it->stands == STANDS_LAST && is_seen(it->written->witness);
         /* Where nothing stands an earlier pod is what holds it, and that one may end of itself. */
         row->unsettled = row->state == STATE_STARTING || row->state == STATE_TERMINATING ||
-                         row->reason == REASON_WaitingForPort || row->missing || is_watched(f, it) ||
-                         item_awaits_theirs(it) || is_learnt(it) || (it->pending && !item_will_stand(it));
+                         row->reason == REASON_WaitingForPort || row->missing || row->unplaced || it->yields ||
+                         is_watched(f, it) || item_awaits_theirs(it) || is_learnt(it) ||
+                         (it->pending && !item_will_stand(it));
         if (is_restored(it) || item_writes_new(it))
                 row->written_at = f->now;
         else if (item_will_stand(it))

@@ -64,9 +64,11 @@ static bool is_unheard(int result) {
                result == -EPROTO || result == -EIO;
 }
 
-/* A server that does not know streaming lists, say, is asked in another way at once. */
-static bool is_asked_again(const Follow *f, int64_t now) {
-        return reflector_status(f->reflector) != 0 && reflector_due(f->reflector) <= now;
+/* For the next page, or in another way, as the server knows no streaming lists, say: nothing has come of it so far. */
+static bool is_asked_on(const Follow *f, int64_t now) {
+        ReflectorState state = reflector_state(f->reflector);
+
+        return (state == REFLECTOR_UNREAD || state == REFLECTOR_STALE) && reflector_due(f->reflector) <= now;
 }
 
 static void on_end(void *user, int result, const char *why) {
@@ -76,7 +78,7 @@ static void on_end(void *user, int result, const char *why) {
 
         f->call = NULL;
         reflector_end(f->reflector, result, why, now, api_random());
-        if (!is_asked_again(f, now))
+        if (!is_asked_on(f, now))
                 follow_end(f);
         if (is_unheard(result))
                 api_not_heard(s, result, why);

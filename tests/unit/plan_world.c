@@ -460,6 +460,7 @@ static void read_memory(World *w, const Line *l) {
         x->gone_for = number(l, "gone", 0);
         x->held_since = number(l, "held", 0);
         x->missing_for = number(l, "missing", 0);
+        x->unplaced_for = number(l, "unplaced", 0);
 }
 
 /* set WORD... */
@@ -575,6 +576,8 @@ static void print_memory(const PlanRow *r, Buf *out) {
                 buf_printf(out, " held=%lld", (long long)r->held_since);
         if (r->missing)
                 buf_str(out, " missing");
+        if (r->unplaced)
+                buf_str(out, " unplaced");
         if (r->absent_for >= 0)
                 buf_printf(out, " absent=%lld", (long long)r->absent_for);
         if (r->written_at)

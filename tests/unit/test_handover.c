@@ -223,33 +223,27 @@ static const Row rows[] = {
         { "a reboot, and theirs is seen again", { KNOWN(READY), STANDS, .pod_seen = true }, .want = HANDOVER_AWAY },
 
         /* Theirs finds no place. */
-        { "unplaced", { KNOWN(UNBOUND), UNPLACED, PORTS }, .want = HANDOVER_AWAY, .missing = true },
+        { "unplaced", { KNOWN(UNBOUND), UNPLACED, PORTS }, .want = HANDOVER_AWAY },
         { "unplaced for almost long",
-          { KNOWN(UNBOUND), UNPLACED, PORTS, .missing_for = HANDOVER_UNPLACED - 1 },
-          .want = HANDOVER_AWAY,
-          .missing = true },
+          { KNOWN(UNBOUND), UNPLACED, PORTS, .unplaced_for = HANDOVER_UNPLACED - 1 },
+          .want = HANDOVER_AWAY },
         { "unplaced for long",
-          { KNOWN(UNBOUND), UNPLACED, PORTS, .missing_for = HANDOVER_UNPLACED },
-          .want = HANDOVER_WAITS,
-          .missing = true },
+          { KNOWN(UNBOUND), UNPLACED, PORTS, .unplaced_for = HANDOVER_UNPLACED },
+          .want = HANDOVER_WAITS },
         { "unplaced for long, and it is not known what the DaemonSet says",
-          { .pods_known = true, .pod = POD_UNBOUND, UNPLACED, PORTS, .missing_for = HANDOVER_UNPLACED },
-          .want = HANDOVER_WAITS,
-          .missing = true },
+          { .pods_known = true, .pod = POD_UNBOUND, UNPLACED, PORTS, .unplaced_for = HANDOVER_UNPLACED },
+          .want = HANDOVER_WAITS },
         { "unplaced for long, and ours stands again",
-          { KNOWN(UNBOUND), UNPLACED, PORTS, STANDS, .missing_for = HANDOVER_UNPLACED },
-          .want = HANDOVER_WAITS,
-          .missing = true },
+          { KNOWN(UNBOUND), UNPLACED, PORTS, STANDS, .unplaced_for = HANDOVER_UNPLACED },
+          .want = HANDOVER_WAITS },
         { "unplaced for long, but the last one still runs",
-          { KNOWN(UNBOUND), UNPLACED, PORTS, .pod_seen = true, .missing_for = HANDOVER_UNPLACED },
-          .want = HANDOVER_ENDING,
-          .missing = true },
+          { KNOWN(UNBOUND), UNPLACED, PORTS, .pod_seen = true, .unplaced_for = HANDOVER_UNPLACED },
+          .want = HANDOVER_ENDING },
         { "unplaced for long, exists",
-          { KNOWN(UNBOUND), UNPLACED, .mode = HANDOFF_EXISTS, .missing_for = HANDOVER_UNPLACED },
-          .want = HANDOVER_WAITS,
-          .missing = true },
+          { KNOWN(UNBOUND), UNPLACED, .mode = HANDOFF_EXISTS, .unplaced_for = HANDOVER_UNPLACED },
+          .want = HANDOVER_WAITS },
         { "ours still ends: nobody can tell whether there is a place",
-          { KNOWN(UNBOUND), UNPLACED, PORTS, .runs = true, .missing_for = HANDOVER_UNPLACED },
+          { KNOWN(UNBOUND), UNPLACED, PORTS, .runs = true, .unplaced_for = HANDOVER_UNPLACED },
           .want = HANDOVER_AWAY },
         { "away and unbound, but one of theirs was bound since: a rolling update",
           { KNOWN(UNBOUND), .away = true, PORTS, .missing_for = HANDOVER_UNSEEN },
@@ -258,22 +252,17 @@ static const Row rows[] = {
           { .daemonset = THEIRS_ABSENT, .pods_known = true, .pod = POD_UNBOUND, UNPLACED, PORTS },
           .want = HANDOVER_NONE },
         { "it was unplaced, and is bound now",
-          { KNOWN(BOUND), UNPLACED, PORTS, .missing_for = HANDOVER_UNPLACED },
+          { KNOWN(BOUND), UNPLACED, PORTS, .unplaced_for = HANDOVER_UNPLACED },
           .want = HANDOVER_AWAY },
-        { "in vain", { KNOWN(UNBOUND), IN_VAIN, PORTS, STANDS }, .want = HANDOVER_WAITS, .missing = true },
-        { "in vain, and nothing of ours", { KNOWN(UNBOUND), IN_VAIN, PORTS }, .want = HANDOVER_WAITS, .missing = true },
+        { "in vain", { KNOWN(UNBOUND), IN_VAIN, PORTS, STANDS }, .want = HANDOVER_WAITS },
+        { "in vain, and nothing of ours", { KNOWN(UNBOUND), IN_VAIN, PORTS }, .want = HANDOVER_WAITS },
         { "in vain for almost an hour",
-          { KNOWN(UNBOUND), IN_VAIN, PORTS, STANDS, .missing_for = HANDOVER_AGAIN - 1 },
-          .want = HANDOVER_WAITS,
-          .missing = true },
+          { KNOWN(UNBOUND), IN_VAIN, PORTS, STANDS, .unplaced_for = HANDOVER_AGAIN - 1 },
+          .want = HANDOVER_WAITS },
         { "in vain for an hour",
-          { KNOWN(UNBOUND), IN_VAIN, PORTS, STANDS, .missing_for = HANDOVER_AGAIN },
-          .want = HANDOVER_AWAY,
-          .missing = true },
-        { "in vain, exists",
-          { KNOWN(UNBOUND), IN_VAIN, STANDS, .mode = HANDOFF_EXISTS },
-          .want = HANDOVER_WAITS,
-          .missing = true },
+          { KNOWN(UNBOUND), IN_VAIN, PORTS, STANDS, .unplaced_for = HANDOVER_AGAIN },
+          .want = HANDOVER_AWAY },
+        { "in vain, exists", { KNOWN(UNBOUND), IN_VAIN, STANDS, .mode = HANDOFF_EXISTS }, .want = HANDOVER_WAITS },
         { "in vain, and then it is bound", { KNOWN(BOUND), IN_VAIN, PORTS, STANDS }, .want = HANDOVER_AWAY },
         { "in vain, and then it is deleted",
           { .daemonset = THEIRS_ABSENT, .pods_known = true, .pod = POD_UNBOUND, IN_VAIN, PORTS, STANDS },
@@ -590,10 +579,9 @@ static bool is_asked(const HandoverFacts *f) {
 }
 
 static bool is_missing_long(const HandoverFacts *f) {
-        return f->away && handover_is_missing(f) &&
-               f->missing_for >= (has_no_place(f)  ? HANDOVER_UNPLACED
-                                  : f->server_away ? HANDOVER_ALONE
-                                                   : HANDOVER_UNSEEN);
+        return f->away && (has_no_place(f) || handover_is_missing(f)) &&
+               (has_no_place(f) ? f->unplaced_for >= HANDOVER_UNPLACED
+                                : f->missing_for >= (f->server_away ? HANDOVER_ALONE : HANDOVER_UNSEEN));
 }
 
 /* What is answered if one fact is another one. */
@@ -632,14 +620,14 @@ static const char *broken_evidence(const HandoverFacts *f, Handover h) {
 static const char *broken_duty(const HandoverFacts *f, Handover h) {
         bool theirs = f->daemonset == THEIRS_RUNS && f->mode != HANDOFF_NEVER, exclusive = is_exclusive(f);
 
-        if (is_in_vain(f) && !f->stopped && f->missing_for < HANDOVER_AGAIN && h == HANDOVER_AWAY)
+        if (is_in_vain(f) && !f->stopped && f->unplaced_for < HANDOVER_AGAIN && h == HANDOVER_AWAY)
                 return "it makes room in vain again";
         if (theirs && (f->away || f->stopped) && !(has_no_place(f) && is_missing_long(f)) && h != HANDOVER_AWAY)
                 return "it comes back although the DaemonSet is there";
         if (theirs && is_ready_here(f) && h != HANDOVER_AWAY)
                 return "theirs is Ready, and ours is not away";
         if (theirs && exclusive && f->mode != HANDOFF_READY && has_pod(f, POD_UNBOUND) && !is_to_be_refused(f) &&
-            !(has_no_place(f) && is_missing_long(f)) && !(is_in_vain(f) && f->missing_for < HANDOVER_AGAIN) &&
+            !(has_no_place(f) && is_missing_long(f)) && !(is_in_vain(f) && f->unplaced_for < HANDOVER_AGAIN) &&
             h != HANDOVER_AWAY)
                 return "theirs cannot start before ours is away";
         if (theirs && f->mode == HANDOFF_AUTO && !f->stands && has_pod(f, POD_BOUND) && !is_to_be_refused(f) &&
@@ -718,8 +706,6 @@ static const char *broken_refusal(const HandoverFacts *f, bool missing) {
                      !f->stopped;
         bool between = !has_pod(f, POD_UNBOUND) && f->missing_for > 0 && f->missing_for < HANDOVER_REFUSED;
 
-        if (is_in_vain(f))
-                return missing ? NULL : "it is not given another try";
         if (missing && !(waits && (is_refused(f) || between)))
                 return "what is not refused is counted as if it were";
         if (!missing && waits && (is_refused(f) || between))
@@ -734,8 +720,6 @@ static const char *broken_missing(const HandoverFacts *f) {
                 return missing ? NULL : "deleted, and it does not count how long";
         if (!f->away)
                 return broken_refusal(f, missing);
-        if (has_no_place(f))
-                return missing ? NULL : "it has no place, and does not come back";
         if (missing && (f->daemonset != THEIRS_UNKNOWN || f->mode == HANDOFF_NEVER))
                 return "what is not away, or known, is missing";
         if (missing && f->server_away && !f->pod_gone && !f->pod_idle)
@@ -768,16 +752,10 @@ static unsigned digit(unsigned *n, unsigned base) {
         return d;
 }
 
-enum { COMBINATIONS = 4 * 2 * 2 * 2 * 4 * 4 * 2 * 2 * 2 * 2 * 2 * 7 * 5 * 6 };
+enum { COMBINATIONS = 4 * 2 * 2 * 2 * 4 * 4 * 2 * 2 * 2 * 2 * 2 * 5 * 5 * 4 * 4 };
 
 static HandoverFacts combination(unsigned n) {
-        static const int64_t times[] = { 0,
-                                         HANDOVER_PATIENCE,
-                                         HANDOVER_ALONE,
-                                         HANDOVER_UNPLACED,
-                                         HANDOVER_REFUSED,
-                                         HANDOVER_UNSEEN,
-                                         HANDOVER_AGAIN };
+        static const int64_t times[] = { 0, HANDOVER_PATIENCE, HANDOVER_ALONE, HANDOVER_REFUSED, HANDOVER_UNSEEN };
         HandoverFacts f = {
                 .daemonset = (TheirDaemonSet)digit(&n, 4),
                 .awaited = digit(&n, 2),
@@ -790,18 +768,19 @@ static HandoverFacts combination(unsigned n) {
                 .stands = digit(&n, 2),
                 .kubelet_ran = digit(&n, 2),
                 .stop_if_deleted = digit(&n, 2),
-                .missing_for = times[digit(&n, 7)],
+                .missing_for = times[digit(&n, 5)],
         };
         /* Nothing is known, it runs, it is idle, it is idle and of an earlier boot, it is gone. */
-        unsigned seen = digit(&n, 5), away = digit(&n, 6);
+        unsigned seen = digit(&n, 5), away = digit(&n, 4), unplaced = digit(&n, 4);
 
         f.pod_seen = seen == 1 || seen == 2;
         f.pod_idle = seen == 2 || seen == 3;
         f.pod_gone = seen == 4;
-        f.away = away == 1 || away == 4;
-        f.unplaced = away >= 4;
+        f.away = away == 1;
+        f.unplaced = (away == 1 || away == 3) && unplaced > 0;
         f.stopped = away == 2;
         f.given = away > 0;
+        f.unplaced_for = (int64_t[]){ 0, HANDOVER_UNPLACED - 1, HANDOVER_UNPLACED, HANDOVER_AGAIN }[unplaced];
         assert_int_equal(n, 0);
         return f;
 }

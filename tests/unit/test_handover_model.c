@@ -965,6 +965,20 @@ static const Story stories[] = {
           .port = true,
           .text = "short | apply 2:80 | wait 120 | see 2:80 2:80 Running HandingOver | roomy | reboot | wait 300 | "
                   "see 2:80 2:80 Running HandingOver | delete-pod | wait 90 | see - T2:80 HandedOver" },
+        { .name = "there is no room for theirs, and then it is deleted: that is doubted for as long as ever",
+          .port = true,
+          .stop = true,
+          .text = "short | apply 2:80 | wait 120 | see 2:80 2:80 Running HandingOver | wait 700 | delete | wait 60 | "
+                  "see 2:80 2:80 Running" },
+        { .name = "there is no room for theirs, and the server goes: that pod has had its chance",
+          .port = true,
+          .text = "short | apply 2:80 | wait 55 | api down | wait 90 | see 2:80 2:80 Running | writes 3 | api up | wait 45 | "
+                  "see 2:80 2:80 Running | writes 3" },
+        { .name = "there is no room for theirs, and the server comes and goes",
+          .port = true,
+          .text = "short | apply 2:80 | wait 50 | api down | wait 10 | api up | wait 45 | api down | wait 10 | api up | "
+                  "wait 45 | api down | wait 10 | api up | wait 45 | api down | wait 10 | api up | wait 20 | "
+                  "see 2:80 2:80 Running | writes 3" },
         { .name = "there is no room for the next of theirs: that is the cluster's business",
           .port = true,
           .text = PORT_HANDED_OVER "short | apply 5:80,81 | wait 300 | see - - HandedOver | roomy | wait 60 | "

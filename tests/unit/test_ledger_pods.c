@@ -209,19 +209,30 @@ static void test_what_is_missing_counts_from_the_first_sight(void **state) {
         assert_int_equal(remembered(&l, FILE_A, 700010)->missing_for, 10);
 }
 
-/* Something else is waited for from then on. */
-static void test_what_is_missing_anew_counts_anew(void **state) {
-        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+static void unplaced_is(Ledger *l, bool unplaced, bool anew, int64_t now) {
         Made m;
 
-        (void)state;
-        missing_is(&l, true, 1000);
         (void)calm(&m);
-        m.row.missing = m.row.missing_anew = true;
-        assert_int_equal(ledger_learn(&l, &m.plan, 3000), 0);
-        assert_int_equal(remembered(&l, FILE_A, 3500)->missing_for, 500);
-        missing_is(&l, true, 4000);
-        assert_int_equal(remembered(&l, FILE_A, 5000)->missing_for, 2000);
+        m.row.unplaced = m.row.unsettled = unplaced;
+        m.row.unplaced_anew = anew;
+        assert_int_equal(ledger_learn(l, &m.plan, now), 0);
+}
+
+/* And anew whenever ours goes. */
+static void test_what_finds_no_place_counts_from_when_ours_went(void **state) {
+        _cleanup_ledger_ Ledger l = LEDGER_INIT;
+
+        (void)state;
+        unplaced_is(&l, true, true, 1000);
+        unplaced_is(&l, true, false, 2000);
+        assert_int_equal(remembered(&l, FILE_A, 2500)->unplaced_for, 1500);
+        assert_int_equal(remembered(&l, FILE_A, 2500)->missing_for, 0);
+        unplaced_is(&l, true, true, 3000);
+        assert_int_equal(remembered(&l, FILE_A, 3500)->unplaced_for, 500);
+        unplaced_is(&l, true, false, 3 * LEDGER_FIGHT_WINDOW);
+        assert_int_equal(remembered(&l, FILE_A, 4 * LEDGER_FIGHT_WINDOW)->unplaced_for, 4 * LEDGER_FIGHT_WINDOW - 3000);
+        unplaced_is(&l, false, false, 4 * LEDGER_FIGHT_WINDOW);
+        assert_null(remembered(&l, FILE_A, 4 * LEDGER_FIGHT_WINDOW));
 }
 
 /* It came back within the time for which an entry is kept, or has no row any more. */
@@ -378,7 +389,7 @@ int main(void) {
                 cmocka_unit_test(test_restart_on_request_is_no_try),
                 cmocka_unit_test(test_what_is_gone_counts_from_the_first_sight),
                 cmocka_unit_test(test_what_is_missing_counts_from_the_first_sight),
-                cmocka_unit_test(test_what_is_missing_anew_counts_anew),
+                cmocka_unit_test(test_what_finds_no_place_counts_from_when_ours_went),
                 cmocka_unit_test(test_what_is_not_missing_now_is_not_counted),
                 cmocka_unit_test(test_what_has_no_row_is_not_waited_for),
                 cmocka_unit_test(test_who_waits_is_not_forgotten),

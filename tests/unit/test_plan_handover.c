@@ -260,27 +260,44 @@ static const Situation situations[] = {
 
         /* Theirs finds no place. */
         { "unplaced", WANT80 UNBOUND UNPLACED, .want = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
-        { "unplaced for almost long", "memory a/x missing=59999\n" WANT80 UNBOUND UNPLACED,
+        { "unplaced for almost long", "memory a/x unplaced=59999\n" WANT80 UNBOUND UNPLACED,
           .want = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
-        { "unplaced for long, but the last one still runs", "memory a/x missing=60000\n" WANT80 UNBOUND UNPLACED,
+        { "unplaced for long, but the last one still runs", "memory a/x unplaced=60000\n" WANT80 UNBOUND UNPLACED,
           .theirs = "rt", .want = { "", "Waiting ControllerEnding", "x-k7x2p one unplaced" } },
-        { "unplaced for long", "memory a/x missing=60000\n" WANT80 UNBOUND UNPLACED, .theirs = "gu",
+        { "unplaced for long", "memory a/x unplaced=60000\n" WANT80 UNBOUND UNPLACED, .theirs = "gu",
           .want = { "create=1:80+back", "* HandingOver", BACK " unplaced" } },
         { "unplaced for long: another pod than at first",
-          "memory a/x missing=60000\n" WANT80 UNBOUND "handover a/x pod=x-old99 unplaced", .theirs = "gu",
+          "memory a/x unplaced=60000\n" WANT80 UNBOUND "handover a/x pod=x-old99 unplaced", .theirs = "gu",
           .want = { "create=1:80+back", "* HandingOver", BACK " unplaced" } },
-        { "unplaced for long, but ours still ends", "memory a/x missing=60000\n" OURS80 WANT80 UNBOUND UNPLACED,
+        { "unplaced for long, but ours still ends", "memory a/x unplaced=60000\n" OURS80 WANT80 UNBOUND UNPLACED,
           .theirs = "gu", .want = { "create=1:80+back", "* HandingOver", BACK " unplaced" }, .waits = "rt",
           .waiting = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
-        { "unplaced for long, exists", "memory a/x missing=60000\n" WANT RUNS "pod=unbound mode=exists\n" UNPLACED,
+        { "unplaced for long, exists", "memory a/x unplaced=60000\n" WANT RUNS "pod=unbound mode=exists\n" UNPLACED,
           .theirs = "gu", .want = { "create=1+back", "* HandingOver", BACK " unplaced" } },
-        { "unplaced, and nobody says so any more", "memory a/x missing=60000\n" WANT80 CUT UNPLACED, .theirs = "ru",
+        { "unplaced, and nobody says so any more", "memory a/x unplaced=60000\n" WANT80 CUT UNPLACED, .theirs = "ru",
           .want = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
         { "unplaced, and the server is away for long", "memory a/x missing=60000\n" WANT80 CUT UNPLACED, .theirs = "g",
-          .want = { "create=1:80+back", "* Fits", BACK } },
-        { "unplaced, and there is none", "memory a/x missing=60000\n" WANT80 "theirs a/x runs\n" UNPLACED,
+          .want = { "create=1:80+back", "* Fits", BACK " unplaced" } },
+        { "unplaced, and there is none", "memory a/x unplaced=60000\n" WANT80 "theirs a/x runs\n" UNPLACED,
           .want = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
-        { "unplaced, and then bound", "memory a/x missing=60000\n" WANT80 BOUND UNPLACED, .want = { GONE } },
+        { "unplaced, then bound, and it runs", "memory a/x unplaced=60000\n" WANT80 BOUND UNPLACED, .theirs = "r",
+          .want = { GONE } },
+        { "unplaced, then bound, and the kubelet may refuse it yet",
+          "memory a/x unplaced=60000\n" WANT80 BOUND UNPLACED, .theirs = "tgu",
+          .want = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
+        { "unplaced, and then Ready", "memory a/x unplaced=60000\n" WANT80 READY UNPLACED, .want = { GONE } },
+        { "unplaced for long, and its ConfigMap is missing now",
+          "memory a/x unplaced=60000\nwant a/x keep\n" RUNS "pod=unbound mode=exists\n" UNPLACED,
+          .want = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
+        { "in vain, and its ConfigMap is missing now",
+          STANDS "want a/x keep\n" RUNS "pod=unbound mode=exists\n" IN_VAIN,
+          .want = { "", "Waiting WaitingForConfigMap", BACK " unplaced" } },
+        { "in vain, and that was not written down", "memory a/x unplaced=60000\n" STANDS80 WANT80 UNBOUND UNPLACED,
+          .want = { "", "* HandingOver", BACK " unplaced" } },
+        { "in vain, and then bound: it is refused for as long as ever",
+          "memory a/x unplaced=200000\n" STANDS80 WANT80 BOUND IN_VAIN, .theirs = "rtu", .want = { GIVEN }, .held = "u",
+          .frozen = { "", NULL, BACK " unplaced" }, .waits = "rt",
+          .waiting = { "", "* HandingOver", BACK " unplaced" } },
         { "placed once, and then unbound: a rolling update", "memory a/x missing=600000\n" WANT80 UNBOUND RECORD,
           .want = { GONE } },
         { "unplaced, and then it was deleted", WANT80 "theirs a/x absent pod=unbound\n" UNPLACED, .theirs = "gu",
@@ -290,9 +307,9 @@ static const Situation situations[] = {
         { "in vain", STANDS80 WANT80 UNBOUND IN_VAIN, .want = { "", "* HandingOver", BACK " unplaced" } },
         { "in vain, and its file is missing", "written a/x 1:80 witness=@\n" WANT80 UNBOUND IN_VAIN,
           .want = { "restore=1:80", "* HandingOver", BACK " unplaced" } },
-        { "in vain for almost an hour", "memory a/x missing=3599999\n" STANDS80 WANT80 UNBOUND IN_VAIN,
+        { "in vain for almost an hour", "memory a/x unplaced=3599999\n" STANDS80 WANT80 UNBOUND IN_VAIN,
           .want = { "", "* HandingOver", BACK " unplaced" } },
-        { "in vain for an hour", "memory a/x missing=3600000\n" STANDS80 WANT80 UNBOUND IN_VAIN, .want = { ROOM_MADE },
+        { "in vain for an hour", "memory a/x unplaced=3600000\n" STANDS80 WANT80 UNBOUND IN_VAIN, .want = { ROOM_MADE },
           .held = "rtu", .frozen = { "", NULL, BACK " unplaced" } },
         { "in vain, and the server is away", STANDS80 WANT80 CUT IN_VAIN, .want = { "", "* Fits", BACK " unplaced" } },
         { "in vain, and then another pod", STANDS80 WANT80 UNBOUND "handover a/x pod=x-old99 boot= unplaced witness=$",
@@ -623,8 +640,8 @@ static void check_again(World *w, const Plan *plan, const char *where) {
         for (size_t i = 0; i < w->facts.n_memory; i++) {
                 w->memory[i].restart = false;
                 /* As the ledger does it. */
-                if (plan_find_row(plan, "a", "x")->missing_anew)
-                        w->memory[i].missing_for = 0;
+                if (plan_find_row(plan, "a", "x")->unplaced_anew)
+                        w->memory[i].unplaced_for = 0;
         }
         assert_int_equal(plan_make(&w->facts, &again), 0);
         say_steps(w, &again, &steps);

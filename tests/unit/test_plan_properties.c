@@ -390,7 +390,7 @@ static bool misses_anew(const Plan *plan, const char *file) {
                 char name[MANIFEST_NAME_MAX + 1];
 
                 if (manifest_file_name(plan->rows[i].namespace, plan->rows[i].name, name) == 0 && streq(name, file))
-                        return plan->rows[i].missing_anew;
+                        return plan->rows[i].unplaced_anew;
         }
         return false;
 }
@@ -408,7 +408,7 @@ static PlanMemory *memory_for_another(const World *w, const Plan *plan) {
                         memory[i].absent_for = 0;
                 }
                 if (misses_anew(plan, memory[i].file))
-                        memory[i].missing_for = 0;
+                        memory[i].unplaced_for = 0;
         }
         return memory;
 }
