@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #define POD "kube-system_a"
@@ -882,7 +883,7 @@ static void roots_of_all_kinds(void **unused) {
 
 /* ---- readers during swaps ---- */
 
-static atomic_bool stop;
+static atomic_bool stop, reader_gave_up;
 static atomic_int looks;
 
 static int read_number(int dir_fd, const char *name) {
@@ -930,6 +931,7 @@ static void *reader_loop(void *volume_fd) {
 
         while (!stop && !wrong)
                 wrong = look_once(*(int *)volume_fd, &last);
+        reader_gave_up = wrong;
         return (void *)wrong;
 }
 
@@ -944,19 +946,23 @@ static void reader_never_sees_a_mixture(void **unused) {
         pthread_t reader;
         void *wrong;
         int before = 0, volume_fd;
+        bool starves = false;
 
         (void)unused;
         write_number(1);
+        reader_gave_up = false;
         volume_fd = open(volume, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_true(volume_fd >= 0);
         stop = false;
         looks = 0;
         assert_int_equal(pthread_create(&reader, NULL, reader_loop, &volume_fd), 0);
-        for (int i = 2; i < 100; i++) {
+        for (int i = 2; i < 100 && !starves; i++) {
                 write_number(i);
                 /* The reader has looked at least once at each, unless it has given up. */
-                for (int wait = 0; looks == before && wait < 10000; wait++)
+                for (time_t begun = time(NULL); looks == before && !reader_gave_up && !starves;) {
                         (void)sched_yield();
+                        starves = time(NULL) > begun + 60;
+                }
                 before = looks;
         }
         stop = true;
@@ -964,6 +970,7 @@ static void reader_never_sees_a_mixture(void **unused) {
         (void)close(volume_fd);
         if (wrong)
                 fail_msg("%s", (char *)wrong);
+        assert_false(starves);
         assert_true(looks > 0);
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -250,6 +251,7 @@ static void test_report_of_a_living_agent_is_read(void **state) {
         _cleanup_free_ char *dir = NULL;
         _cleanup_json_ cJSON *status = NULL;
         char *base = tmpdir_new(), text[128];
+        mode_t saved;
         pid_t pid;
         Err err = { 0 };
 
@@ -259,7 +261,9 @@ static void test_report_of_a_living_agent_is_read(void **state) {
         assert_int_equal(report_read(dir, &status), 0);
         assert_null(status);
         (void)snprintf(text, sizeof(text), "{\"pid\":%d}", (int)getpid());
+        saved = umask(022); /* which a new directory obeys */
         write_text(dir, text);
+        (void)umask(saved);
         assert_int_equal(mode_of(dir), 0755);
         assert_int_equal(mode_of(in_dir(dir, "status.json")), 0644);
         assert_string_equal(names_in(dir), "status.json");

@@ -4,6 +4,7 @@
 #include "tmpdir.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define A_FILE "daemonlet_ns_a.json"
@@ -69,8 +70,11 @@ static void ask(const char *file) {
 }
 
 static void test_directory_is_made(void **state) {
+        const mode_t saved = umask(022);
+
         (void)state;
         assert_int_equal(requests_open(runtime), 0);
+        (void)umask(saved);
         assert_int_equal(mode_of(runtime), 0755);
         assert_int_equal(mode_of(in_requests("")), 0700);
         assert_int_equal(requests_open(runtime), 0);

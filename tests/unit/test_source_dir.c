@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -565,10 +566,12 @@ static void renaming_meanwhile_loses_nothing(void **unused) {
         assert_true(take());
         child = fork();
         assert_true(child >= 0);
-        if (child == 0)
+        if (child == 0) {
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
                 for (;;)
                         if (rename(from, to) < 0 || rename(to, from) < 0)
                                 _exit(1);
+        }
         for (int i = 0; i < 300; i++) {
                 (void)take();
                 if (!usable("a"))

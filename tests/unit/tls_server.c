@@ -123,7 +123,7 @@ struct TlsServer {
         pthread_mutex_t lock;
         pthread_cond_t dripped;
         bool ends;
-        unsigned connections, requests, drips, open, waiting;
+        unsigned connections, requests, drips, dripped_bytes, open, waiting;
         char sni[256], heads[1024];
         Connection *all[CONNECTIONS_MAX];
         size_t n;
@@ -136,6 +136,12 @@ static unsigned get(TlsServer *s, const unsigned *counter) {
         n = *counter;
         pthread_mutex_unlock(&s->lock);
         return n;
+}
+
+static void count(TlsServer *s, unsigned *counter, unsigned by) {
+        pthread_mutex_lock(&s->lock);
+        *counter += by;
+        pthread_mutex_unlock(&s->lock);
 }
 
 static bool put(Connection *c, const void *bytes, size_t n) {
@@ -291,7 +297,11 @@ static void answer_drip(Connection *c, const char *rest) {
                 seen++;
                 more = !s->ends;
                 pthread_mutex_unlock(&s->lock);
-        } while (more && say(c, "1\r\nx\r\n"));
+                if (more && !say(c, "1\r\nx\r\n"))
+                        more = false;
+                else if (more)
+                        count(s, &s->dripped_bytes, 1);
+        } while (more);
         c->keep = false;
 }
 
@@ -408,12 +418,6 @@ static bool read_request(Connection *c) {
                 if (end && c->len >= (size_t)(end + 4 - c->request) + (length ? strtoul(length + 16, NULL, 10) : 0))
                         return true;
         }
-}
-
-static void count(TlsServer *s, unsigned *counter, unsigned by) {
-        pthread_mutex_lock(&s->lock);
-        *counter += by;
-        pthread_mutex_unlock(&s->lock);
 }
 
 static void talk(Connection *c) {
@@ -598,6 +602,10 @@ unsigned tls_server_open(TlsServer *s) {
 
 unsigned tls_server_waiting(TlsServer *s) {
         return get(s, &s->waiting);
+}
+
+unsigned tls_server_dripped(TlsServer *s) {
+        return get(s, &s->dripped_bytes);
 }
 
 static const char *get_text(TlsServer *s, const char *text) {

@@ -53,6 +53,7 @@ unsigned tls_server_connections(TlsServer *s); /* after the handshake */
 unsigned tls_server_requests(TlsServer *s);
 unsigned tls_server_open(TlsServer *s);     /* connections that are there now */
 unsigned tls_server_waiting(TlsServer *s);  /* for a drip in /wait */
+unsigned tls_server_dripped(TlsServer *s);  /* bytes that /drip has sent, of all connections */
 const char *tls_server_sni(TlsServer *s);   /* of the last connection, "" if there was none; static buffer */
 const char *tls_server_heads(TlsServer *s); /* what a proxy was told; static buffer */
 void tls_server_drip(TlsServer *s);
