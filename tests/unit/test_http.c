@@ -1005,7 +1005,6 @@ static void test_no_silence(void **state) {
                 silence = longer(silence, try_no_silence(*state, silence));
 }
 
-/* The loop was kept from looking for longer than the silence may last, but the bytes were there. */
 enum { LATE = 16 };
 
 /* False if it took so long to begin that a stream may rightly be taken for dead. */
@@ -1039,6 +1038,7 @@ static bool try_late_look(World *w, Seen all[static LATE], int64_t silence) {
         return true;
 }
 
+/* The loop was kept from looking for longer than the silence may last, but the bytes were there. */
 static void test_a_late_look_is_no_silence(void **state) {
         World *w = *state;
 
