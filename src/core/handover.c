@@ -40,7 +40,7 @@ static bool is_unplaced(const HandoverFacts *f) {
 
 /* Ours came back from that very pod. */
 static bool was_in_vain(const HandoverFacts *f) {
-        return !f->away && f->unplaced && pod_of(f) == POD_UNBOUND && excludes(f);
+        return !f->away && f->unplaced && pod_of(f) == POD_UNBOUND;
 }
 
 /* Theirs is far enough for ours to go, or not to begin. */

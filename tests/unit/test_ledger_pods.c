@@ -233,6 +233,11 @@ static void test_what_finds_no_place_counts_from_when_ours_went(void **state) {
         assert_int_equal(remembered(&l, FILE_A, 4 * LEDGER_FIGHT_WINDOW)->unplaced_for, 4 * LEDGER_FIGHT_WINDOW - 3000);
         unplaced_is(&l, false, false, 4 * LEDGER_FIGHT_WINDOW);
         assert_null(remembered(&l, FILE_A, 4 * LEDGER_FIGHT_WINDOW));
+        /* What has no row any more finds none either. */
+        unplaced_is(&l, true, true, 500000);
+        assert_int_equal(ledger_learn(&l, &(Plan){ 0 }, 501000), 0);
+        unplaced_is(&l, true, false, 502000);
+        assert_int_equal(remembered(&l, FILE_A, 502500)->unplaced_for, 500);
 }
 
 /* It came back within the time for which an entry is kept, or has no row any more. */

@@ -318,6 +318,13 @@ static const Situation situations[] = {
           .want = { "", "* Fits", "" } },
         { "made room before a reboot", STANDS80 WANT80 UNBOUND "handover a/x pod=x-k7x2p boot=zero unplaced witness=$",
           .want = { ROOM_MADE }, .held = "rtu", .frozen = { "", NULL, "x-k7x2p zero unplaced" } },
+        { "made room before a reboot, and the server is away",
+          STANDS80 WANT80 CUT "handover a/x pod=x-k7x2p boot=zero unplaced\n",
+          .want = { "", "* Fits", "x-k7x2p zero" } },
+        { "unplaced for long, and a directory of ours is left",
+          "memory a/x unplaced=60000\ntombstone a/x pod=1:80 removed=900 witness=@\n" WANT80 UNBOUND UNPLACED,
+          .theirs = "gu", .want = { "create=1:80+back", "* HandingOver", BACK " unplaced" }, .waits = "r",
+          .waiting = { "", "HandedOver HandedOver", "x-k7x2p one unplaced" } },
         { "ports, unbound, and the boot is not known", STANDS80 WANT80 UNBOUND "set boot=unknown\n",
           .want = { "hand-over", "HandedOver HandedOver", BACK }, FROZEN },
 
@@ -746,6 +753,12 @@ static void test_what_may_change_unheard_is_looked_at_again(void **state) {
         check_unsettled("want a/x present 1\ntheirs a/x runs pod=ready\nhandover a/x pod=x-k7x2p witness=running",
                         HANDOVER_AWAY, false);
         check_unsettled("want a/x present 1\ntheirs a/x unknown pods-unknown\nhandover a/x pod=p witness=running",
+                        HANDOVER_AWAY, false);
+        check_unsettled("want a/x present 1:80\ntombstone a/x pod=1:80 witness=running\ntheirs a/x runs pod=unbound\n"
+                        "handover a/x pod=x-k7x2p unplaced",
+                        HANDOVER_AWAY, true);
+        check_unsettled("want a/x present 1:80\ntombstone a/x pod=1:80 witness=running\ntheirs a/x runs pod=unbound\n"
+                        "handover a/x pod=x-k7x2p",
                         HANDOVER_AWAY, false);
         for (size_t i = 0; i < 2; i++) {
                 char facts[256];
