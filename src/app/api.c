@@ -154,19 +154,12 @@ static int add_tokens(Refs *r, const PlanWanted *w, const Rendered *rendered) {
         return rendered->n_tokens > 0 ? add_ref(r, API_CONFIGMAP, w->namespace, PAYLOAD_ROOT_CA) : 0;
 }
 
-/* Of its last hand-over; or NULL. */
-static const PlanHandover *find_given(const ApiFollow *f, const PlanWanted *w) {
-        for (size_t i = 0; i < f->n_given; i++)
-                if (streq(f->given[i].name, w->name) && streq(f->given[i].namespace, w->namespace))
-                        return &f->given[i];
-        return NULL;
-}
-
 /* Unbound ones are those of all nodes, and a rollout makes many: they are looked at only where theirs may have to wait
  * for ours. */
 static bool wants_unbound(const ApiFollow *f, size_t i) {
         const WantedItem *item = &f->wanted->items[i];
-        const PlanHandover *given = find_given(f, &f->wanted->wanted[i]);
+        const PlanWanted *w = &f->wanted->wanted[i];
+        const PlanHandover *given = plan_find_handover(f->given, f->n_given, w->namespace, w->name);
         bool is_away = given && f->boot && streq(given->boot, f->boot);
         bool waits = item->rendered.n_ports > 0 || wanted_own(item)->handoff == HANDOFF_EXISTS || !item->rendered.bytes;
 

@@ -32,7 +32,7 @@ typedef struct ApiFollow {
         const Wanted *wanted;
         const FormerName *former;
         size_t n_former;
-        const PlanHandover *given; /* in this boot and others */
+        const PlanHandover *given; /* in this boot and others; by namespace and name */
         size_t n_given;
         const char *boot; /* this one, or NULL */
 } ApiFollow;

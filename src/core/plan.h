@@ -116,6 +116,8 @@ typedef struct PlanHandover {
 
 /* Of two PlanHandover, by namespace and name: the order of every set of them. */
 int plan_compare_handovers(const void *a, const void *b);
+/* In a set of that order; or NULL. */
+const PlanHandover *plan_find_handover(const PlanHandover *set, size_t n, const char *namespace, const char *name);
 
 /* What a running agent remembers of one manifest file from pass to pass (core/ledger); nothing for a single pass. */
 typedef struct PlanMemory {

@@ -14,10 +14,10 @@ int plan_compare_handovers(const void *a, const void *b) {
         return c ? c : strcmp(x->name, y->name);
 }
 
-static const PlanHandover *find_record(const PlanFacts *f, const PlanItem *it) {
-        const PlanHandover key = { .namespace = it->namespace, .name = it->name };
+const PlanHandover *plan_find_handover(const PlanHandover *set, size_t n, const char *namespace, const char *name) {
+        const PlanHandover key = { .namespace = namespace, .name = name };
 
-        return f->n_handovers ? bsearch(&key, f->handovers, f->n_handovers, sizeof(key), plan_compare_handovers) : NULL;
+        return n ? bsearch(&key, set, n, sizeof(key), plan_compare_handovers) : NULL;
 }
 
 static bool is_of_this_boot(const PlanFacts *f, const PlanHandover *h) {
@@ -169,7 +169,7 @@ int planner_handover(Planner *p) {
 
                 if (!it->wanted || !it->wanted->theirs)
                         continue;
-                it->record = find_record(p->facts, it);
+                it->record = plan_find_handover(p->facts->handovers, p->facts->n_handovers, it->namespace, it->name);
                 if (has_part(it))
                         r = decide(p->facts, it);
         }

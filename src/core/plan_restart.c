@@ -36,6 +36,7 @@ bool item_is_ending(const PlanFacts *f, const PlanItem *it) {
         return false;
 }
 
+/* A directory alone may stay for ever: a kubelet that has not seen its API server cleans nothing up. */
 static bool may_end_soon(const PlanFacts *f, const PlanTombstone *t) {
         return t->witness == WITNESS_RUNNING ||
                (t->witness == WITNESS_TERMINATING && f->now - t->removed_at < t->grace + TERMINATION_SLACK);
@@ -76,9 +77,8 @@ static const char *returning_uid(const PlanItem *it) {
 static bool must_wait(const PlanFacts *f, PlanItem *it, const PlanTombstone *t) {
         const PlanMemory *m = memory_of(f, it->file);
 
-        /* A directory alone may stay for ever: a kubelet that has not seen its API server cleans nothing up. */
         if (is_seen(t->witness))
-                return t->witness == WITNESS_RUNNING || f->now - t->removed_at < t->grace + TERMINATION_SLACK;
+                return may_end_soon(f, t);
         /* What was removed and is wanted again is not kept away by guesses; a restart can wait. Neither must a clock
          * that went back keep a pod away. */
         if (it->verb != STEP_RESTORE || f->now < t->removed_at)

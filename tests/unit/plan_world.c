@@ -446,8 +446,8 @@ static void read_handover(World *w, const Line *l) {
         x->witness = witness_option(l);
 }
 
-/* memory NS/NAME [unwanted=] [damped] [restart] [absent=] [retries=] [gone=] [held=] [missing=]; in the order of files
- */
+/* memory NS/NAME [unwanted=] [damped] [restart] [absent=] [retries=] [gone=] [held=] [missing=] [unplaced=]; in the
+ * order of files */
 static void read_memory(World *w, const Line *l) {
         char *name = split_name(l->words[1]);
         PlanMemory *x = world_memory(w, l->words[1], name);
