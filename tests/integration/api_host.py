@@ -63,12 +63,13 @@ class ApiHost(AgentHost):
     def wait_resource(self, part, state):
         return self.wait_for(lambda: self.resource(part).get("state") == state, f"{part} to be {state}")
 
+    def is_live(self):
+        """All that is followed."""
+        seen = self.api().get("resources")
+        return seen and all(r["state"] == "Live" for r in seen)
+
     def wait_live(self):
-        """Until all that is followed is live."""
-        def live():
-            seen = self.api().get("resources")
-            return seen and all(r["state"] == "Live" for r in seen)
-        return self.wait_for(live, "the API server to be followed", 30)
+        return self.wait_for(self.is_live, "the API server to be followed", 30)
 
     def wait_away(self):
         return self.wait_for(lambda: self.api() and not self.api()["reachable"], "the API server to be away", 30)

@@ -896,6 +896,10 @@ class ApiServer:
             self.tokens[token] = (user, list(groups))
         return token
 
+    def remove_token(self, token):
+        with self.lock:
+            self.tokens.pop(token, None)
+
     def client_certificate(self, user, groups=(), which="good"):
         """(certificate's path, key's path); which: "good", "expired" or "other_ca"."""
         name = "client-" + re.sub(r"[^A-Za-z0-9-]", "-", "-".join([user, *groups, which]))

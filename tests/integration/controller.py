@@ -244,8 +244,8 @@ class Kubelet:
 
 
 class World:
-    """controllers: whether they run. is_full: there is no cpu left on the node for the scheduler. readiness: what the kubelet says of the pods that it runs. ends: whether what was
-    told to end does."""
+    """controllers: whether they run. is_full: there is no cpu left on the node for the scheduler. readiness: what the
+    kubelet says of the pods that it runs. ends: whether what was told to end does."""
     def __init__(self, host):
         self.host, self.server = host, host.server
         self.controllers, self.is_full, self.readiness, self.ends = True, False, True, True

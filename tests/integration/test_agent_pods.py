@@ -245,11 +245,6 @@ class Restart(Pods):
         self.assertEqual(p.returncode, status, p.stdout + p.stderr)
         return p.stdout + p.stderr
 
-    def wait_back(self, want):
-        """A kubelet has six seconds to forget the pod."""
-        self.wait_for(lambda: self.path("one").read_bytes() == want, "its manifest", 40)
-        self.wait_file("one", want)
-
     def test_withdrawn_until_the_pod_is_gone_and_then_the_same_bytes(self):
         self.start()
         uid = self.run_one("one")
@@ -259,7 +254,7 @@ class Restart(Pods):
         self.assertEqual(self.wait_reason("one", "Restarting")["state"], "Terminating")
         began = time.monotonic()
         self.pod_ends(uid)
-        self.wait_back(want)
+        self.wait_file("one", want)
         self.assertGreater(time.monotonic() - began, 5.5)
         self.wait_state("one", "Starting")
         self.pod_starts(uid)
@@ -277,7 +272,7 @@ class Restart(Pods):
         self.wait_reason("one", "Restarting")
         self.assertEqual(self.files(), [])
         self.pod_ends(uid)
-        self.wait_back(want)
+        self.wait_file("one", want)
 
     def test_without_an_agent_the_command_does_it(self):
         self.start()
@@ -342,7 +337,7 @@ class NotStarted(Pods):
         want = self.wait_file("one")
         self.wait_state("one", "Starting")
         self.wait_for(lambda: not self.path("one").exists(), "its withdrawal", 150)
-        self.wait_for(lambda: self.path("one").read_bytes() == want, "its manifest", 40)
+        self.wait_file("one", want)
         self.wait_for(lambda: self.counter("restarts") == 1 and self.row("one")["state"] == "Starting", "a report")
         self.pod_starts(self.uid("one"))
         self.wait_state("one", "Running", 40)

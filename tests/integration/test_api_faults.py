@@ -495,7 +495,7 @@ class Identity(FaultHost):
         broken = self.server.fault(None, "status", code=500, times=None)
         self.server.drop_watches()
         self.wait_said("500", hurry=False)
-        self.take_back("first")
+        self.server.remove_token("first")
         self.server.remove_fault(broken)
         self.wait_said("does not accept this identity", hurry=False)
 
@@ -506,11 +506,11 @@ class Identity(FaultHost):
         # In time: nobody notices.
         self.server.add_token("second")
         self.write_private(tokens, "second\n")
-        self.take_back("first")
+        self.server.remove_token("first")
         self.server.drop_watches()
         self.follows_again(hurry=False)
         # Too late.
-        self.take_back("second")
+        self.server.remove_token("second")
         self.server.drop_watches()
         self.wait_said("does not accept this identity", hurry=False)
         self.wait_for(lambda: self.verdict().returncode == 1, "a bad verdict", PATIENCE)
@@ -519,10 +519,6 @@ class Identity(FaultHost):
         self.write_private(tokens, "third\n")
         self.follows_again()
         self.wait_well()
-
-    def take_back(self, token):
-        with self.server.lock:
-            del self.server.tokens[token]
 
     @staticmethod
     def write_private(path, text):

@@ -446,17 +446,13 @@ class Soak(ApiHost):
                                token_file=self.dir / "token" if self.rng.random() < 0.5 else None)
         return old
 
-    def take_back(self, token):
-        with self.server.lock:
-            self.server.tokens.pop(token, None)
-
     def fault_token(self):
         if self.rng.random() < 0.5:  # it is taken back before there is a new one
-            self.take_back(self.token)
+            self.server.remove_token(self.token)
             self.server.drop_connections("close")
             self.soon(self.rng.random(), self.new_token)
         else:
-            self.take_back(self.new_token())
+            self.server.remove_token(self.new_token())
 
     def fault_kubeconfig(self):
         how = self.rng.randrange(4)

@@ -93,10 +93,7 @@ class HandoverHost(HoldHost):
 
     def wait_all_live(self):
         """As wait_live. What was being asked for when the server came back may have failed after that."""
-        def live():
-            seen = self.api().get("resources")
-            return seen and all(r["state"] == "Live" for r in seen)
-        self.wait_hurried(live, "all to be live")
+        self.wait_hurried(self.is_live, "all to be live")
 
     def agent_restarts(self, how=signal.SIGTERM):
         self.stop(how)

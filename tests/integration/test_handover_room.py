@@ -36,7 +36,7 @@ class Room(HandoverHost):
             self.wait_message(name, BACK)
         # One cannot be asked for a moment: that does not begin it anew, and is no reason to come back at once.
         self.server.drop_connections("cut")
-        self.wait_hurried(lambda: all(r["state"] == "Live" for r in self.api()["resources"]), "all to be live")
+        self.wait_all_live()
         for name in "one", "two":
             self.assertEqual(self.world.copies(name), (0, 0))
         for name in "one", "two":
